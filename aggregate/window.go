@@ -1,0 +1,55 @@
+package aggregate
+
+// Window holds the summaries of one tumbling window.
+type Window struct {
+	// Start is the beginning of the window, inclusive, and Duration its length,
+	// both in nanoseconds; Start counts from the Unix epoch, UTC, and is a
+	// multiple of Duration.
+	Start, Duration int64
+	// Revision is 0 for a window's regular summaries. Samples that come after
+	// their window was closed are summarised apart, as a correction with a
+	// Revision of its own; adding it to what was sent before gives the whole.
+	Revision uint32
+	// Groups are the groups that had samples, in the order of Group.Compare.
+	Groups []GroupSummary
+}
+
+// GroupSummary holds the summaries of a group's series in a window.
+type GroupSummary struct {
+	Group *Group
+	// Summaries are parallel to Group.Series; Count is 0 where a series had no
+	// samples.
+	Summaries []Summary
+}
+
+// Merge adds the samples of later, a part of the same window that arrived
+// after w.
+func (w *Window) Merge(later *Window) {
+	merged := make([]GroupSummary, 0, max(len(w.Groups), len(later.Groups)))
+	a, b := w.Groups, later.Groups
+	for len(a) > 0 && len(b) > 0 {
+		switch order := a[0].Group.Compare(b[0].Group); {
+		case order < 0:
+			merged, a = append(merged, a[0]), a[1:]
+		case order > 0:
+			merged, b = append(merged, b[0]), b[1:]
+		default:
+			for i := range a[0].Summaries {
+				a[0].Summaries[i].Merge(&a[0].Group.Series[i], &b[0].Summaries[i])
+			}
+			merged, a, b = append(merged, a[0]), a[1:], b[1:]
+		}
+	}
+	w.Groups = append(append(merged, a...), b...)
+}
+
+// Samples is the number of samples in the window.
+func (w *Window) Samples() uint64 {
+	var n uint64
+	for i := range w.Groups {
+		for j := range w.Groups[i].Summaries {
+			n += w.Groups[i].Summaries[j].Count
+		}
+	}
+	return n
+}
