@@ -1,5 +1,7 @@
 package aggregate
 
+import "sync"
+
 // Window holds the summaries of one tumbling window.
 type Window struct {
 	// Start is the beginning of the window, inclusive, and Duration its length,
@@ -12,6 +14,56 @@ type Window struct {
 	Revision uint32
 	// Groups are the groups that had samples, in the order of Group.Compare.
 	Groups []GroupSummary
+
+	// Memory that Groups[i].Summaries and their histograms' counts are cut from.
+	summarySlab []Summary
+	countSlab   []uint64
+}
+
+var windows = sync.Pool{New: func() any { return new(Window) }}
+
+// NewWindow returns an empty window, with the memory of a released one if there
+// is any.
+func NewWindow(start, duration int64, revision uint32) *Window {
+	w := windows.Get().(*Window)
+	w.Start, w.Duration, w.Revision = start, duration, revision
+	return w
+}
+
+// Release gives the window's memory back. Nothing of it may be used any more,
+// nor of a window that was merged into it.
+func (w *Window) Release() {
+	clear(w.Groups)
+	w.Groups = w.Groups[:0]
+	w.summarySlab = w.summarySlab[:0]
+	w.countSlab = w.countSlab[:0]
+	windows.Put(w)
+}
+
+// AddGroup appends a group with empty summaries, which the caller fills in.
+func (w *Window) AddGroup(g *Group) []Summary {
+	summaries := cut(&w.summarySlab, len(g.Series))
+	w.Groups = append(w.Groups, GroupSummary{g, summaries})
+	return summaries
+}
+
+// counts cuts n zeroes for a histogram.
+func (w *Window) counts(n int) []uint64 {
+	counts := cut(&w.countSlab, n)
+	clear(counts)
+	return counts
+}
+
+// cut takes n elements from a slab; when it is used up a larger one takes its
+// place, and what was cut from the old one stays valid.
+func cut[T any](slab *[]T, n int) []T {
+	used := len(*slab)
+	if used+n > cap(*slab) {
+		*slab = make([]T, 0, max(2*cap(*slab), n, 64))
+		used = 0
+	}
+	*slab = (*slab)[:used+n]
+	return (*slab)[used : used+n : used+n]
 }
 
 // GroupSummary holds the summaries of a group's series in a window.
@@ -53,3 +105,6 @@ func (w *Window) Samples() uint64 {
 	}
 	return n
 }
+
+// DropGroup takes back the group that was added last.
+func (w *Window) DropGroup() { w.Groups = w.Groups[:len(w.Groups)-1] }

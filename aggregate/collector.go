@@ -1,0 +1,323 @@
+package aggregate
+
+import (
+	"slices"
+
+	"milepost/aggregate/ring"
+)
+
+// Options of a Collector.
+type Options struct {
+	// Window is the length of a window in nanoseconds.
+	Window int64
+	// Lateness is how far behind the newest window's start a window's end may
+	// lie, in nanoseconds, for the window to be still open.
+	Lateness int64
+	// Step is how far back in time a frame must lie for the clock to count as
+	// set back, not the frame as late.
+	Step int64
+	// Slots is how many windows may be waiting for the closer beyond the open
+	// ones.
+	Slots int
+}
+
+// CollectorStats count what a Collector could not treat as usual.
+type CollectorStats struct {
+	// Late are frames whose window was closed already; they are summarised as
+	// corrections.
+	Late uint64
+	// Steps are the times that the clock went back by more than Options.Step.
+	Steps uint64
+	// Dropped are frames for which there was no room, because the closer was
+	// too far behind.
+	Dropped uint64
+}
+
+// Collector sorts the frames of one source into the lanes of their windows and
+// tells when a window is complete: when a frame belongs to a window that begins
+// Lateness or more after its end. Time is event time, what the frames say.
+//
+// One goroutine adds, one (the same or another) closes.
+type Collector struct {
+	options Options
+	behind  int64 // windows that stay open behind the newest
+	ring    *ring.Ring[Lane]
+	streams int
+
+	// Writer's side.
+	restart bool
+	lowest  int64 // number of the earliest window that a frame asked for
+	newest  int64 // number of the newest window
+	shift   int64 // window number + shift = number in the ring, which never goes back
+	highest int64 // the highest window number before the last step back
+	epoch   uint32
+	// From and To bound the current lane's window: From <= time < To.
+	From, To int64
+	stats    CollectorStats
+
+	// Closer's side.
+	revision  uint32
+	lateLane  Lane
+	lateOrder []int
+}
+
+// NewCollector makes a collector.
+func NewCollector(o Options) *Collector {
+	behind := (o.Lateness + o.Window - 1) / o.Window
+	return &Collector{options: o, behind: behind}
+}
+
+// floorDiv rounds towards minus infinity: there is time before 1970.
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}
+
+// Lane returns the lane for a time, which stays the current one while From <=
+// time < To. There is none for a late frame (AddLate takes it) and none for a
+// frame to be dropped; closeUp is called when the ring is full and should close
+// what is complete, if it can at once.
+func (c *Collector) Lane(time int64, closeUp func()) (lane *Lane, late bool) {
+	w := floorDiv(time, c.options.Window)
+	switch {
+	case c.ring == nil:
+		c.ring = ring.New[Lane](int(c.behind)+c.options.Slots+2, w-c.behind)
+		c.rebase(w)
+	case c.restart:
+		c.rebase(w)
+	}
+	c.lowest = min(c.lowest, w)
+	if w < c.newest && (c.newest-w)*c.options.Window > c.options.Step {
+		c.stepBack(w)
+	}
+	if w > c.newest {
+		c.newest = w
+		c.ring.Complete(w + c.shift - c.behind)
+	}
+	lane, fresh, state := c.ring.Slot(w + c.shift)
+	if state == ring.Full {
+		closeUp()
+		lane, fresh, state = c.ring.Slot(w + c.shift)
+	}
+	switch state {
+	case ring.Full:
+		c.From, c.To = 0, 0
+		return nil, false
+	case ring.Late:
+		c.From, c.To = 0, 0
+		return nil, true
+	}
+	if fresh {
+		lane.Start = w * c.options.Window
+		if w <= c.highest {
+			lane.Revision = c.epoch
+		}
+	}
+	lane.Grow(c.streams)
+	c.From, c.To = w*c.options.Window, (w+1)*c.options.Window
+	return lane, false
+}
+
+// rebase makes w the newest window there has ever been.
+func (c *Collector) rebase(w int64) {
+	c.restart = false
+	c.newest, c.lowest = w, w
+	c.highest = w - c.behind - 1
+	c.shift = c.ring.Completed() - (w - c.behind)
+}
+
+// stepBack starts over at window w: everything before is complete, and the
+// windows that come again are corrections.
+func (c *Collector) stepBack(w int64) {
+	c.stats.Steps++
+	c.highest = max(c.highest, c.newest)
+	end := c.newest + c.shift + 1
+	c.ring.Complete(end)
+	c.shift = end - (w - c.behind)
+	c.newest = w
+	c.epoch = uint32(c.stats.Steps)
+}
+
+// Grow tells the number of streams; it also grows the current lane.
+func (c *Collector) Grow(streams int, current *Lane) {
+	c.streams = streams
+	if current != nil {
+		current.Grow(streams)
+	}
+}
+
+// AddLate adds a late frame to the newest window, beside which it is summarised
+// as a correction. It reports whether there was room.
+func (c *Collector) AddLate(time int64, stream uint32, data *[64]byte, length uint8) bool {
+	lane, fresh, state := c.ring.Slot(c.newest + c.shift)
+	if state != ring.Open || len(lane.late) >= maxLate {
+		c.stats.Dropped++
+		return false
+	}
+	if fresh {
+		lane.Start = c.newest * c.options.Window
+	}
+	c.stats.Late++
+	lane.Grow(c.streams)
+	lane.late = append(lane.late, lateFrame{
+		start:  floorDiv(time, c.options.Window) * c.options.Window,
+		stream: stream, length: length, data: *data,
+	})
+	if len(lane.late) == maxLate {
+		lane.full = true
+	}
+	return true
+}
+
+// Drop counts n frames for which Lane had no room.
+func (c *Collector) Drop(n uint64) { c.stats.Dropped += n }
+
+// Advance tells that time has passed without frames.
+func (c *Collector) Advance(time int64) {
+	if w := floorDiv(time, c.options.Window); c.ring != nil && w > c.newest {
+		c.newest = w
+		c.ring.Complete(w + c.shift - c.behind)
+	}
+}
+
+// Finish completes every window: there will be no more frames.
+func (c *Collector) Finish() {
+	if c.ring != nil {
+		c.ring.Complete(c.newest + c.shift + 1)
+	}
+	c.From, c.To = 0, 0
+}
+
+// Stats of the writer's side; only the writer may call it.
+func (c *Collector) Stats() CollectorStats { return c.stats }
+
+// Newest is the start of the newest window in nanoseconds, and whether there is
+// one. The writer only.
+func (c *Collector) Newest() (start int64, ok bool) {
+	return c.newest * c.options.Window, c.ring != nil
+}
+
+// Folder summarises a lane: it appends to the window a GroupSummary for every
+// group that had samples, in the order of Group.Compare, and returns it.
+type Folder interface {
+	Fold(lane *Lane, window *Window)
+}
+
+// Close summarises every complete window and hands it to emit, corrections
+// behind the windows that they came with. The window is emit's to keep and to release.
+func (c *Collector) Close(folder Folder, emit func(*Window)) {
+	if c.ring == nil {
+		return
+	}
+	c.ring.Close(func(_ int64, lane *Lane) {
+		window := NewWindow(lane.Start, c.options.Window, lane.Revision)
+		folder.Fold(lane, window)
+		if lane.part != nil {
+			lane.part.Merge(window)
+			window = lane.part
+		}
+		late := lane.late
+		if len(window.Groups) > 0 {
+			emit(window)
+		} else {
+			window.Release()
+		}
+		c.corrections(late, lane, folder, emit)
+		lane.reset()
+	})
+}
+
+// TakeOut summarises what a full lane holds before its window is complete and
+// keeps the result for the window's end. The writer must be the closer, too.
+func (c *Collector) TakeOut(lane *Lane, folder Folder, emit func(*Window)) {
+	part := NewWindow(lane.Start, c.options.Window, lane.Revision)
+	folder.Fold(lane, part)
+	if lane.part != nil {
+		lane.part.Merge(part)
+	} else {
+		lane.part = part
+	}
+	c.corrections(lane.late, lane, folder, emit)
+	lane.late = lane.late[:0]
+	lane.Clear()
+}
+
+// corrections folds late frames window by window.
+func (c *Collector) corrections(late []lateFrame, from *Lane, folder Folder, emit func(*Window)) {
+	if len(late) == 0 {
+		return
+	}
+	order := c.lateOrder[:0]
+	for i := range late {
+		order = append(order, i)
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch {
+		case late[a].start < late[b].start:
+			return -1
+		case late[a].start > late[b].start:
+			return 1
+		}
+		return 0
+	})
+	c.lateOrder = order
+	lane := &c.lateLane
+	for i, n := range order {
+		f := &late[n]
+		lane.Grow(len(from.streams))
+		lane.AddWide(f.stream, &f.data, f.length, false)
+		if i+1 < len(order) && late[order[i+1]].start == f.start {
+			continue
+		}
+		c.revision++
+		// Revisions of late frames and of set-back clocks must not meet: the
+		// former count up from the middle.
+		window := NewWindow(f.start, c.options.Window, lateRevisions+c.revision)
+		folder.Fold(lane, window)
+		lane.reset()
+		if len(window.Groups) > 0 {
+			emit(window)
+		} else {
+			window.Release()
+		}
+	}
+}
+
+// lateRevisions is what the revisions of late frames' corrections begin after.
+const lateRevisions = 1 << 16
+
+// Lowest is the number of the earliest window that any frame belonged to since
+// the last Restart. The writer only.
+func (c *Collector) Lowest() int64 { return c.lowest }
+
+// NewestNumber is the number of the newest window. The writer only.
+func (c *Collector) NewestNumber() int64 { return c.newest }
+
+// Behind is how many windows stay open behind the newest.
+func (c *Collector) Behind() int64 { return c.behind }
+
+// Number is the number of the window that begins at start.
+func (c *Collector) Number(start int64) int64 { return floorDiv(start, c.options.Window) }
+
+// Restart forgets the time that has been reached, so that frames of any time
+// may follow; everything before must have been finished and closed. The
+// counters go on.
+func (c *Collector) Restart() {
+	c.restart = true
+	c.From, c.To = 0, 0
+}
+
+// Resume restarts at a time: window number newest is the newest, and the open
+// windows hold what was collected for them elsewhere.
+func (c *Collector) Resume(newest int64, open []*Window) {
+	c.Restart()
+	c.Lane(newest*c.options.Window, func() {})
+	for _, w := range open {
+		lane, _, _ := c.ring.Slot(c.Number(w.Start) + c.shift)
+		lane.Start, lane.part = w.Start, w
+	}
+	c.From, c.To = 0, 0
+}

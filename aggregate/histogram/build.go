@@ -1,0 +1,102 @@
+package histogram
+
+// Builder makes histograms of whole columns of values at once. It holds scratch
+// memory: one a goroutine.
+type Builder struct {
+	indexes []int32
+}
+
+// Single makes h the histogram of one value, count times. The memory for the
+// counts comes from alloc, which returns n zeroes.
+func (b *Builder) Single(h *Histogram, x float64, count uint64, alloc func(n int) []uint64) {
+	if x == 0 {
+		h.Zero = count
+		return
+	}
+	counts := alloc(1)
+	counts[0] = count
+	if x > 0 {
+		h.Positive = Buckets{Index(x), counts}
+	} else {
+		h.Negative = Buckets{Index(x), counts}
+	}
+}
+
+// Build makes h, which must be empty, the histogram of values with their
+// weights. All are finite, and low and high are the lowest and highest of them.
+func (b *Builder) Build(h *Histogram, values []float64, weights []uint32, low, high float64, alloc func(n int) []uint64) {
+	switch {
+	case low > 0:
+		h.Scale, h.Positive = oneSign(values, weights, Index(low), Index(high), alloc)
+	case high < 0:
+		h.Scale, h.Negative = oneSign(values, weights, Index(high), Index(low), alloc)
+	default:
+		b.anySign(h, values, weights, alloc)
+	}
+}
+
+// shiftToFit is how many scales coarser than MaxScale first to last span no
+// more than MaxBuckets.
+func shiftToFit(first, last int32) (shift uint) {
+	for last>>shift-first>>shift >= MaxBuckets {
+		shift++
+	}
+	return shift
+}
+
+func oneSign(values []float64, weights []uint32, first, last int32, alloc func(n int) []uint64) (int8, Buckets) {
+	shift := shiftToFit(first, last)
+	first, last = first>>shift, last>>shift
+	counts := alloc(int(last-first) + 1)
+	weights = weights[:len(values)]
+	for i, x := range values {
+		counts[Index(x)>>(shift&31)-first] += uint64(weights[i])
+	}
+	return int8(MaxScale - int(shift)), Buckets{first, counts}
+}
+
+func (b *Builder) anySign(h *Histogram, values []float64, weights []uint32, alloc func(n int) []uint64) {
+	if cap(b.indexes) < len(values) {
+		b.indexes = make([]int32, max(256, 2*len(values)))
+	}
+	indexes := b.indexes[:len(values)]
+	const none = 1 << 30
+	firstPositive, lastPositive := int32(none), int32(-none)
+	firstNegative, lastNegative := int32(none), int32(-none)
+	for i, x := range values {
+		switch {
+		case x > 0:
+			n := Index(x)
+			indexes[i] = n
+			firstPositive, lastPositive = min(firstPositive, n), max(lastPositive, n)
+		case x < 0:
+			n := Index(x)
+			indexes[i] = n
+			firstNegative, lastNegative = min(firstNegative, n), max(lastNegative, n)
+		default:
+			h.Zero += uint64(weights[i])
+		}
+	}
+	var shift uint
+	if firstPositive != none {
+		shift = shiftToFit(firstPositive, lastPositive)
+	}
+	if firstNegative != none {
+		shift = max(shift, shiftToFit(firstNegative, lastNegative))
+	}
+	h.Scale = int8(MaxScale - int(shift))
+	if firstPositive != none {
+		h.Positive = Buckets{firstPositive >> shift, alloc(int(lastPositive>>shift-firstPositive>>shift) + 1)}
+	}
+	if firstNegative != none {
+		h.Negative = Buckets{firstNegative >> shift, alloc(int(lastNegative>>shift-firstNegative>>shift) + 1)}
+	}
+	for i, x := range values {
+		switch {
+		case x > 0:
+			h.Positive.Counts[indexes[i]>>shift-h.Positive.Offset] += uint64(weights[i])
+		case x < 0:
+			h.Negative.Counts[indexes[i]>>shift-h.Negative.Offset] += uint64(weights[i])
+		}
+	}
+}
