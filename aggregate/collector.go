@@ -42,7 +42,7 @@ type Collector struct {
 	options Options
 	behind  int64 // windows that stay open behind the newest
 	ring    *ring.Ring[Lane]
-	streams int
+	counted []bool // by stream: only count its frames
 
 	// Writer's side.
 	restart bool
@@ -116,7 +116,7 @@ func (c *Collector) Lane(time int64, closeUp func()) (lane *Lane, late bool) {
 			lane.Revision = c.epoch
 		}
 	}
-	lane.Grow(c.streams)
+	lane.grow(c.counted)
 	c.From, c.To = w*c.options.Window, (w+1)*c.options.Window
 	return lane, false
 }
@@ -141,11 +141,12 @@ func (c *Collector) stepBack(w int64) {
 	c.epoch = uint32(c.stats.Steps)
 }
 
-// Grow tells the number of streams; it also grows the current lane.
-func (c *Collector) Grow(streams int, current *Lane) {
-	c.streams = streams
+// AddStream declares the next stream; countOnly if the payloads of its frames
+// are of no interest. The current lane, if any, learns of it at once.
+func (c *Collector) AddStream(countOnly bool, current *Lane) {
+	c.counted = append(c.counted, countOnly)
 	if current != nil {
-		current.Grow(streams)
+		current.grow(c.counted)
 	}
 }
 
@@ -161,7 +162,7 @@ func (c *Collector) AddLate(time int64, stream uint32, data *[64]byte, length ui
 		lane.Start = c.newest * c.options.Window
 	}
 	c.stats.Late++
-	lane.Grow(c.streams)
+	lane.grow(c.counted)
 	lane.late = append(lane.late, lateFrame{
 		start:  floorDiv(time, c.options.Window) * c.options.Window,
 		stream: stream, length: length, data: *data,
@@ -242,7 +243,7 @@ func (c *Collector) TakeOut(lane *Lane, folder Folder, emit func(*Window)) {
 	}
 	c.corrections(lane.late, lane, folder, emit)
 	lane.late = lane.late[:0]
-	lane.Clear()
+	lane.clear()
 }
 
 // corrections folds late frames window by window.
@@ -265,9 +266,11 @@ func (c *Collector) corrections(late []lateFrame, from *Lane, folder Folder, emi
 	})
 	c.lateOrder = order
 	lane := &c.lateLane
+	if len(lane.heads) < len(from.heads) {
+		lane.grow(make([]bool, len(from.heads)))
+	}
 	for i, n := range order {
 		f := &late[n]
-		lane.Grow(len(from.streams))
 		lane.AddWide(f.stream, &f.data, f.length, false)
 		if i+1 < len(order) && late[order[i+1]].start == f.start {
 			continue

@@ -54,30 +54,19 @@ func (s *Sum) merge(o *Sum) {
 	}
 }
 
-// physical is the sum of count physical values, raw*factor + offset each,
-// rounded once (but for the last bits where it all but cancels).
+// physical is the sum of count physical values, raw*factor + offset each. It is
+// calculated as one such value is, and so agrees with the values, which are
+// rounded themselves: where 500*0.08 - 40 is 0, three times that is, too.
 func (s *Sum) physical(kind Kind, factor, offset float64, count uint64) float64 {
-	var high, low float64 // the raw sum as high + low
-	if kind == Float {
-		if len(s.Terms) > 0 {
-			high = s.Terms[0]
-		}
-		if len(s.Terms) > 1 {
-			low = s.Terms[1]
-		}
-	} else {
-		high, low = s.float()
+	var raw float64
+	switch {
+	case kind != Float:
+		high, low := s.float()
+		raw = high + low
+	case len(s.Terms) > 0:
+		raw = s.Terms[0]
 	}
-	n := float64(count)
-	product := float64(high * factor)
-	if math.IsInf(product, 0) || math.IsNaN(product) {
-		return product
-	}
-	productRest := math.FMA(high, factor, -product) + float64(low*factor)
-	shift := float64(n * offset)
-	shiftRest := math.FMA(n, offset, -shift)
-	sum, rest := twoSum(product, shift)
-	return sum + (rest + (productRest + shiftRest))
+	return float64(raw*factor) + float64(float64(count)*offset)
 }
 
 // float gives the integer as the sum of two numbers, the second one less than

@@ -68,5 +68,8 @@ func (s *Summary) Value(series *Series) Value {
 	if v.Max < v.Min {
 		v.Min, v.Max = v.Max, v.Min
 	}
+	if s.Min == s.Max {
+		v.Sum = float64(v.Min * float64(s.Count))
+	}
 	return v
 }

@@ -3,8 +3,10 @@ package uplink
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"milepost/aggregate"
+	"milepost/aggregate/histogram"
 )
 
 // A batch is what the spool holds as one entry: the summaries of one or more
@@ -62,17 +64,6 @@ const (
 	summaryNegFirst = 14
 	summaryNeg      = 15
 )
-
-// Protobuf wire types.
-const (
-	wireVarint  = 0
-	wireFixed64 = 1
-	wireBytes   = 2
-)
-
-// lengthWidth is the width of the lengths that are filled in afterwards: up to
-// 2^28-1 bytes.
-const lengthWidth = 4
 
 // BatchEncoder collects windows to batches. It is not safe for concurrent use.
 type BatchEncoder struct {
@@ -212,113 +203,92 @@ func appendGroup(dst []byte, g *aggregate.Group) []byte {
 	return dst
 }
 
+// maxSummary is more than any encoded summary takes, but for the terms of a
+// Float series' sum.
+const maxSummary = 16*11 + 2*(histogram.MaxBuckets*10+16)
+
 // appendSummary writes one summary. One whose samples were all equal is its
 // count and the value: the rest follows from them.
+//
+// It is the encoder's inner loop: room is made once, and the bytes are then
+// stored by index.
 func appendSummary(dst []byte, series int, kind aggregate.Kind, s *aggregate.Summary) []byte {
-	dst = appendTag(dst, groupSummaryItem, wireBytes)
-	dst, at := openShort(dst)
-	if series != 0 {
-		dst = binary.AppendUvarint(append(dst, summarySeries<<3|wireVarint), uint64(series))
+	if need := maxSummary + 8*len(s.Sum.Terms); cap(dst)-len(dst) < need {
+		dst = slices.Grow(dst, max(need, cap(dst)))
 	}
-	dst = binary.AppendUvarint(append(dst, summaryCount<<3|wireVarint), s.Count)
-	dst = appendZigzag(append(dst, summaryFirst<<3|wireVarint), s.First)
+	at := len(dst)
+	b := dst[:cap(dst)]
+	b[at] = groupSummaryItem<<3 | wireBytes
+	i := at + 2 // the length takes one byte, or is moved
+	if series != 0 {
+		b[i] = summarySeries<<3 | wireVarint
+		i = putUvarint(b, i+1, uint64(series))
+	}
+	b[i] = summaryCount<<3 | wireVarint
+	i = putUvarint(b, i+1, s.Count)
+	b[i] = summaryFirst<<3 | wireVarint
+	i = putUvarint(b, i+1, zigzag(s.First))
 	if s.Min != s.Max {
-		dst = appendZigzag(append(dst, summaryMin<<3|wireVarint), s.Min)
-		dst = appendZigzag(append(dst, summaryMax<<3|wireVarint), s.Max)
-		dst = appendZigzag(append(dst, summaryLast<<3|wireVarint), s.Last)
+		b[i] = summaryMin<<3 | wireVarint
+		i = putUvarint(b, i+1, zigzag(s.Min))
+		b[i] = summaryMax<<3 | wireVarint
+		i = putUvarint(b, i+1, zigzag(s.Max))
+		b[i] = summaryLast<<3 | wireVarint
+		i = putUvarint(b, i+1, zigzag(s.Last))
 		if kind == aggregate.Float {
-			dst = appendTag(dst, summaryTerms, wireBytes)
-			dst = binary.AppendUvarint(dst, uint64(8*len(s.Sum.Terms)))
+			b[i] = summaryTerms<<3 | wireBytes
+			i = putUvarint(b, i+1, uint64(8*len(s.Sum.Terms)))
 			for _, term := range s.Sum.Terms {
-				dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(term))
+				binary.LittleEndian.PutUint64(b[i:], math.Float64bits(term))
+				i += 8
 			}
 		} else {
-			dst = appendZigzag(append(dst, summarySum<<3|wireVarint), int64(s.Sum.Low))
+			b[i] = summarySum<<3 | wireVarint
+			i = putUvarint(b, i+1, zigzag(int64(s.Sum.Low)))
 			if s.Sum.High != int64(s.Sum.Low)>>63 {
-				dst = appendZigzag(append(dst, summarySumHigh<<3|wireVarint), s.Sum.High)
+				b[i] = summarySumHigh<<3 | wireVarint
+				i = putUvarint(b, i+1, zigzag(s.Sum.High))
 			}
 		}
 		h := &s.Histogram
-		dst = appendZigzag(append(dst, summaryScale<<3|wireVarint), int64(h.Scale))
+		b[i] = summaryScale<<3 | wireVarint
+		i = putUvarint(b, i+1, zigzag(int64(h.Scale)))
 		if h.Zero != 0 {
-			dst = binary.AppendUvarint(append(dst, summaryZero<<3|wireVarint), h.Zero)
+			b[i] = summaryZero<<3 | wireVarint
+			i = putUvarint(b, i+1, h.Zero)
 		}
-		dst = appendCounts(dst, summaryPosFirst, h.Positive.Offset, h.Positive.Counts)
-		dst = appendCounts(dst, summaryNegFirst, h.Negative.Offset, h.Negative.Counts)
-	}
-	return closeShort(dst, at)
-}
-
-// appendCounts writes a sign's buckets as fields first and first+1.
-func appendCounts(dst []byte, first int, offset int32, counts []uint64) []byte {
-	if len(counts) == 0 {
-		return dst
-	}
-	dst = appendZigzag(append(dst, byte(first<<3|wireVarint)), int64(offset))
-	dst = append(dst, byte((first+1)<<3|wireBytes))
-	dst, at := openShort(dst)
-	for _, c := range counts {
-		if c < 0x80 {
-			dst = append(dst, byte(c))
-		} else {
-			dst = binary.AppendUvarint(dst, c)
+		if len(h.Positive.Counts) > 0 {
+			i = putBuckets(b, i, summaryPosFirst, &h.Positive)
+		}
+		if len(h.Negative.Counts) > 0 {
+			i = putBuckets(b, i, summaryNegFirst, &h.Negative)
 		}
 	}
-	return closeShort(dst, at)
+	return b[:putLength(b, at+1, i)]
 }
 
-func appendTag(dst []byte, field, wire int) []byte {
-	return append(dst, byte(field<<3|wire)) // all field numbers are below 16
-}
-
-func appendZigzag(dst []byte, v int64) []byte {
-	return binary.AppendUvarint(dst, uint64(v)<<1^uint64(v>>63))
-}
-
-func appendString(dst []byte, field int, s string) []byte {
-	if s == "" {
-		return dst
+// putBuckets writes a sign's buckets as fields first and first+1. A bucket is
+// its count; empty ones in a row are a 0 and how many there are.
+func putBuckets(b []byte, i, first int, buckets *histogram.Buckets) int {
+	b[i] = byte(first<<3 | wireVarint)
+	i = putUvarint(b, i+1, zigzag(int64(buckets.Offset)))
+	b[i] = byte((first+1)<<3 | wireBytes)
+	at := i + 1
+	i = at + 1
+	counts := buckets.Counts
+	for n := 0; n < len(counts); {
+		c := counts[n]
+		n++
+		if c != 0 {
+			i = putUvarint(b, i, c)
+			continue
+		}
+		start := n - 1
+		for n < len(counts) && counts[n] == 0 {
+			n++
+		}
+		b[i] = 0
+		i = putUvarint(b, i+1, uint64(n-start))
 	}
-	dst = appendTag(dst, field, wireBytes)
-	dst = binary.AppendUvarint(dst, uint64(len(s)))
-	return append(dst, s...)
-}
-
-func appendDouble(dst []byte, field int, v float64) []byte {
-	if v == 0 && !math.Signbit(v) {
-		return dst
-	}
-	dst = appendTag(dst, field, wireFixed64)
-	return binary.LittleEndian.AppendUint64(dst, math.Float64bits(v))
-}
-
-// openMessage leaves room for a length, closeMessage fills it in.
-func openMessage(dst []byte) ([]byte, int) {
-	return append(dst, 0x80, 0x80, 0x80, 0), len(dst)
-}
-
-func closeMessage(dst []byte, at int) {
-	n := len(dst) - at - lengthWidth
-	dst[at] = byte(n) | 0x80
-	dst[at+1] = byte(n>>7) | 0x80
-	dst[at+2] = byte(n>>14) | 0x80
-	dst[at+3] = byte(n >> 21)
-}
-
-// openShort leaves one byte: enough for nearly all summaries. closeShort makes
-// room for more where it is not.
-func openShort(dst []byte) ([]byte, int) { return append(dst, 0), len(dst) }
-
-func closeShort(dst []byte, at int) []byte {
-	n := len(dst) - at - 1
-	if n < 0x80 {
-		dst[at] = byte(n)
-		return dst
-	}
-	var length [binary.MaxVarintLen64]byte
-	width := binary.PutUvarint(length[:], uint64(n))
-	dst = append(dst, length[:width-1]...)
-	copy(dst[at+width:], dst[at+1:at+1+n])
-	copy(dst[at:], length[:width])
-	return dst
+	return putLength(b, at, i)
 }

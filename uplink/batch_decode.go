@@ -232,19 +232,26 @@ func decodeSummary(encoded []byte, r *Record) error {
 }
 
 func decodeCounts(b []byte) ([]uint64, error) {
-	if len(b) > histogram.MaxBuckets*10 {
-		return nil, fmt.Errorf("histogram of more than %d buckets", histogram.MaxBuckets)
-	}
-	counts := make([]uint64, 0, min(len(b), histogram.MaxBuckets))
+	var counts []uint64
 	for len(b) > 0 {
 		v, n := protowire.ConsumeVarint(b)
 		if n < 0 {
 			return nil, fmt.Errorf("histogram: %w", protowire.ParseError(n))
 		}
-		if len(counts) == histogram.MaxBuckets {
+		b = b[n:]
+		run := uint64(1)
+		if v == 0 { // the number of empty buckets
+			if run, n = protowire.ConsumeVarint(b); n < 0 {
+				return nil, fmt.Errorf("histogram: %w", protowire.ParseError(n))
+			}
+			b = b[n:]
+		}
+		if run > uint64(histogram.MaxBuckets-len(counts)) {
 			return nil, fmt.Errorf("histogram of more than %d buckets", histogram.MaxBuckets)
 		}
-		counts, b = append(counts, v), b[n:]
+		for range run {
+			counts = append(counts, v)
+		}
 	}
 	return counts, nil
 }

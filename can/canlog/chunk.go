@@ -1,0 +1,210 @@
+package canlog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"milepost/can"
+)
+
+// Chunk is a piece of a log made of whole lines.
+type Chunk struct {
+	// Data is the text. Only the last chunk of a log may lack the line end.
+	Data []byte
+	// Index counts the chunks from 0; Offset is where Data begins in the text of
+	// the log, and Line the number of lines before it.
+	Index, Offset, Line int64
+}
+
+// MinChunkSize is the least size of chunks: two of the longest lines.
+const MinChunkSize = 2 * maxLine
+
+// ErrNotSplittable is the error of Split for logs whose lines need those before
+// them.
+var ErrNotSplittable = errors.New("its lines depend on those before them: read the log as a whole")
+
+// Splitter cuts a log into chunks. Next may be called by several workers at
+// once: each gets chunks of its own, in the order of the log.
+type Splitter struct {
+	mu     sync.Mutex
+	reader *candumpReader
+	size   int
+	// rest is what was read behind the last chunk, next describes the next one,
+	// err is why there is nothing behind rest.
+	rest []byte
+	next Chunk
+	err  error
+}
+
+// Split hands the log over to a Splitter, at its present position. The chunks
+// have size bytes or less; MinChunkSize if size is less than that.
+//
+// The Log must not be read any more, but still has to be closed. Its Stats go
+// on counting what the Splitter itself drops; added to those of all the Texts
+// they are the Stats of the whole log.
+func (l *Log) Split(size int) (*Splitter, error) {
+	if !l.Splittable() {
+		return nil, fmt.Errorf("%s: %w", l.name, ErrNotSplittable)
+	}
+	r := l.reader
+	at := r.position()
+	return &Splitter{
+		reader: r,
+		size:   max(size, MinChunkSize),
+		rest:   bytes.Clone(r.buf[r.pos:]),
+		next:   Chunk{Offset: at.Offset, Line: at.Line},
+		err:    r.err,
+	}, nil
+}
+
+// Next fills c with the next chunk, in the memory of c.Data if that suffices.
+// The error io.EOF is the regular end. Another error comes after all whole
+// lines before it.
+func (s *Splitter) Next(c *Chunk) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	data := slices.Grow(c.Data[:0], s.size)[:s.size]
+	n := copy(data, s.rest)
+	s.rest = s.rest[:copy(s.rest, s.rest[n:])]
+	for n < len(data) && s.err == nil {
+		n += s.read(data[n:])
+	}
+	end := n
+	if n == len(data) || s.err != io.EOF {
+		end = lastLineEnd(data[:n])
+	}
+	if end == 0 && (n == 0 || n < len(data)) {
+		return s.err // behind an error, part of a line may be left
+	}
+	*c = Chunk{data[:end], s.next.Index, s.next.Offset, s.next.Line}
+	length := int64(end)
+	if end > 0 {
+		s.rest = slices.Insert(s.rest, 0, data[end:n]...)
+	} else {
+		c.Data, length = s.longLine(data)
+	}
+	s.next.Index++
+	s.next.Offset += length
+	s.next.Line += countLines(c.Data)
+	return nil
+}
+
+// read reads some text and notes why there is no more.
+func (s *Splitter) read(buf []byte) int {
+	n, err := readSome(s.reader.r, buf)
+	if err != nil {
+		s.reader.base, s.reader.line = s.next.Offset, s.next.Line
+		s.reader.setBuffer(0)
+		s.reader.end(err)
+		s.err = s.reader.err
+	}
+	return n
+}
+
+// longLine passes on the beginning of a line that is longer than a chunk, so
+// that a Text sees that it is too long, and skips the rest of it. data is full
+// and has no line end, but its last byte may be a CR before a LF.
+func (s *Splitter) longLine(data []byte) (head []byte, length int64) {
+	window := append([]byte{data[len(data)-1]}, s.rest...)
+	s.rest = nil
+	length = int64(len(data) - 1)
+	head = data[:maxLine+1]
+	for {
+		i := bytes.IndexAny(window, "\r\n")
+		crLast := i >= 0 && window[i] == '\r' && i+1 == len(window)
+		if i >= 0 && (!crLast || s.err != nil) {
+			i++
+			if window[i-1] == '\r' && i < len(window) && window[i] == '\n' {
+				i++
+			}
+			head = append(head, '\n')
+			length += int64(i)
+			s.rest = bytes.Clone(window[i:])
+			break
+		}
+		if i < 0 {
+			i = len(window)
+		}
+		length += int64(i)
+		window = append(window[:0], window[i:]...)
+		if s.err != nil {
+			break
+		}
+		window = slices.Grow(window, readBufferSize)
+		n := s.read(window[len(window) : len(window)+readBufferSize])
+		window = window[:len(window)+n]
+	}
+	s.reader.stats.Bytes += length - int64(len(head))
+	return head, length
+}
+
+// lastLineEnd is the length of the whole lines that text begins with. A CR at
+// its end is not taken for a line end: a LF may follow.
+func lastLineEnd(text []byte) int {
+	if i := bytes.LastIndexByte(text, '\n'); i >= 0 {
+		return i + 1
+	}
+	if len(text) == 0 {
+		return 0
+	}
+	return bytes.LastIndexByte(text[:len(text)-1], '\r') + 1
+}
+
+// countLines counts line ends as a Log does: LF, CR LF, or CR alone.
+func countLines(text []byte) int64 {
+	n := bytes.Count(text, []byte("\n"))
+	if bytes.IndexByte(text, '\r') >= 0 {
+		n += bytes.Count(text, []byte("\r")) - bytes.Count(text, []byte("\r\n"))
+	}
+	return int64(n)
+}
+
+// Text is a [can.Source] of the frames in chunks of a log. It is for the workers
+// that read a log in parallel: each has its own Text, and gives it one chunk
+// after another. Text does not copy the chunk.
+type Text struct{ s *scanner }
+
+// NewText makes a Text for chunks of the named log. Of the options, From and
+// Relative have no meaning. OnProblem is called by the goroutine that calls
+// Read.
+func NewText(name string, opts Options) *Text {
+	opts.Relative = RelativeToStart
+	t := &Text{newScanner(name, opts)}
+	t.Reset(Chunk{})
+	return t
+}
+
+// Reset makes t read chunk c from its beginning. What Buses and Stats say, and
+// the numbers of streams, go on from one chunk to the next; but the frames are
+// the same whichever chunks t has read before: the first frame of a stream in a
+// chunk is no Repeat.
+func (t *Text) Reset(c Chunk) {
+	t.s.setText(c.Data, c.Offset)
+	t.s.line = c.Line
+	t.s.last, t.s.headerBus, t.s.afterError, t.s.dependent = t.s.relativeStart, "", false, false
+	t.s.streams.forget()
+}
+
+// Read implements [can.Source]: io.EOF is the end of the chunk.
+func (t *Text) Read(frames []can.Frame) (int, error) {
+	if n := t.s.read(frames); n > 0 || len(frames) == 0 {
+		return n, nil
+	}
+	return 0, io.EOF
+}
+
+// Buses implements [can.Source].
+func (t *Text) Buses() []string { return t.s.buses }
+
+// Stats counts what the chunks so far were made of.
+func (t *Text) Stats() Stats { return t.s.stats }
+
+// Dependent reports whether a line of the chunk so far could not be understood
+// without those before the chunk: it had a relative time or none, or no
+// interface. Its frames are then not those that reading the whole log gives.
+func (t *Text) Dependent() bool { return t.s.dependent }

@@ -1,0 +1,282 @@
+// Package config reads milepost's configuration: one strict YAML file.
+//
+// The tables in schema.go say what keys there are. Decoding, the commented
+// default file, docs/configuration.md and the JSON Schema for editors all come
+// from them, so that none can disagree with another.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"milepost/uplink"
+)
+
+// Config is a whole configuration. Paths in it are relative to the working
+// directory or absolute: Parse has joined them with the folder of the file.
+type Config struct {
+	// Device is the first part of every record's key; never empty.
+	Device string
+	// Window is the length of a window; it divides an hour evenly.
+	Window time.Duration
+	// Lateness is how far behind the newest window a window stays open.
+	Lateness time.Duration
+	// ClockStep is how far back time must jump for the clock to count as set.
+	ClockStep    time.Duration
+	Match        Match
+	NotAvailable NotAvailable
+	// DBC are the databases of all buses.
+	DBC     []string
+	Buses   []Bus
+	Dedup   Dedup
+	Spool   Spool
+	Sinks   []Sink
+	Metrics Metrics
+	Log     Log
+}
+
+// Match says how frames find their message in a database.
+type Match string
+
+const (
+	MatchAuto  Match = "auto"
+	MatchExact Match = "exact"
+	MatchJ1939 Match = "j1939"
+)
+
+// NotAvailable says what becomes of raw values that stand for "not available".
+type NotAvailable string
+
+const (
+	NotAvailableMissing NotAvailable = "missing"
+	NotAvailableKeep    NotAvailable = "keep"
+)
+
+// Bus is what belongs to one bus.
+type Bus struct {
+	Name string
+	// DBC are the databases of this bus, besides those of all buses.
+	DBC []string
+}
+
+// Dedup says what is left out because it says nothing new.
+type Dedup struct {
+	// Unchanged counts a repeated payload without decoding it again.
+	Unchanged bool
+	Mirrors   []Mirror
+	// Overlap drops the frames that logs share.
+	Overlap   bool
+	Exception Exception
+}
+
+// Mirror is a group of buses that carry the same frames.
+type Mirror struct {
+	Buses []string
+	// Within is how far apart in time the copies of a frame may be.
+	Within time.Duration
+}
+
+// Exception is report by exception: summaries equal to the last one sent are
+// left out, but for a full set every Refresh.
+type Exception struct {
+	Enabled bool
+	Refresh time.Duration
+}
+
+// Spool is where and how records wait for the sinks.
+type Spool struct {
+	Dir string
+	// Sync is as in spool.Options, spool.SyncAlways and spool.SyncNever included.
+	Sync        time.Duration
+	MaxSize     Size
+	ChapterSize Size
+}
+
+// SinkType names what a sink delivers to.
+type SinkType string
+
+const (
+	SinkFile  SinkType = "file"
+	SinkMQTT  SinkType = "mqtt"
+	SinkKafka SinkType = "kafka"
+)
+
+// Format is the format of a file sink.
+type Format string
+
+const (
+	FormatJSONL Format = "jsonl"
+	FormatCSV   Format = "csv"
+)
+
+// Start is where a sink that has no cursor yet begins.
+type Start string
+
+const (
+	StartOldest Start = "oldest"
+	StartNewest Start = "newest"
+)
+
+// Sink is one receiver of the records. What does not belong to its Type has its
+// default value and means nothing.
+type Sink struct {
+	Name string
+	Type SinkType
+
+	// Path and Format are those of a file; the path "-" is the standard output.
+	Path   string
+	Format Format
+
+	// URL is where the broker is, Encoding what it gets.
+	URL      URL
+	Encoding uplink.Encoding
+	// Topic is a template, see topicPlaceholders; neither it nor ClientID is empty
+	// for a broker.
+	Topic    string
+	ClientID string
+	Username string
+	// Password is what the file says; see Sink.ReadPassword for PasswordFile.
+	Password     Secret
+	PasswordFile string
+	// TLS is nil where the configuration has no such section.
+	TLS *TLS
+
+	// MaxPayload is the most bytes that one message holds.
+	MaxPayload Size
+	// InFlight is how many messages may wait for their acknowledgements.
+	InFlight int
+	Start    Start
+	// GiveUp is how long a record is tried before it is set aside; 0 is forever.
+	GiveUp  time.Duration
+	Backoff Backoff
+}
+
+// TLS says whom to trust and who we are. The paths are those of PEM files.
+type TLS struct {
+	// CA replaces the system's certificate authorities, if given.
+	CA string
+	// Cert and Key are the client's certificate; both or neither.
+	Cert, Key string
+	// ServerName is the name that the certificate must have, if it is not the
+	// URL's.
+	ServerName         string
+	InsecureSkipVerify bool
+}
+
+// Backoff is the pause after a failure: Min at first, doubling up to Max.
+type Backoff struct {
+	Min, Max time.Duration
+}
+
+// Metrics is where the numbers are shown.
+type Metrics struct {
+	// Listen is host:port, or empty for nowhere.
+	Listen string
+}
+
+// LogFormat is the form of the program's own log.
+type LogFormat string
+
+const (
+	LogText LogFormat = "text"
+	LogJSON LogFormat = "json"
+)
+
+// Log is the program's own log.
+type Log struct {
+	Level  slog.Level
+	Format LogFormat
+}
+
+// Default is the configuration of an empty file, and of docs/milepost.yaml.
+func Default() *Config {
+	c := defaults()
+	c.complete()
+	return c
+}
+
+// DefaultFile is the complete commented file whose values are those of Default.
+func DefaultFile() []byte { return renderFile() }
+
+// Load reads the file at path; environment variables are those of the process.
+// What is wrong with its contents is reported as Errors.
+func Load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: no such file; write one with `milepost check --default > %s`", path, shellQuote(path))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	return Parse(path, data, os.LookupEnv)
+}
+
+// shellQuote makes a path into one word of a shell command.
+func shellQuote(path string) string {
+	if strings.Trim(path, nameCharacters+"/") == "" {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}
+
+// ReadPassword returns the password: the configured one or, if there is a
+// PasswordFile, its first line as it is now.
+func (s *Sink) ReadPassword() (Secret, error) {
+	if s.PasswordFile == "" {
+		return s.Password, nil
+	}
+	data, err := os.ReadFile(s.PasswordFile)
+	if err != nil {
+		return Secret{}, fmt.Errorf("password_file of sink %s: %w", s.Name, err)
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	return NewSecret(strings.TrimSuffix(line, "\r")), nil
+}
+
+// complete fills in what depends on the machine or on other keys.
+func (c *Config) complete() {
+	if c.Device == "" {
+		c.Device = hostDevice(os.Hostname)
+	}
+	for i := range c.Sinks {
+		s := &c.Sinks[i]
+		if s.Type == SinkFile {
+			continue
+		}
+		if s.ClientID == "" {
+			s.ClientID = "milepost-" + c.Device
+		}
+		if s.Topic == "" {
+			s.Topic = defaultTopics[s.Type]
+		}
+	}
+}
+
+// hostDevice makes the host name into a device name.
+func hostDevice(hostname func() (string, error)) string {
+	name, err := hostname()
+	name = strings.Map(func(r rune) rune {
+		if strings.ContainsRune(nameCharacters, r) {
+			return r
+		}
+		return '-'
+	}, name)
+	if err != nil || name == "" {
+		return "milepost"
+	}
+	return name[:min(len(name), maxName)]
+}
+
+// relative joins path with the folder of the configuration file.
+func relative(folder, path string) string {
+	if path == "" || path == "-" || filepath.IsAbs(path) || path[0] == '/' {
+		return path
+	}
+	return filepath.Join(folder, path)
+}

@@ -1,0 +1,224 @@
+package config
+
+import (
+	"log/slog"
+	"math"
+	"time"
+
+	"milepost/uplink"
+)
+
+// What the keys of an empty file are. What is left empty here is filled in by
+// complete.
+func defaults() *Config {
+	return &Config{
+		Window:       time.Second,
+		Lateness:     time.Second,
+		ClockStep:    10 * time.Second,
+		Match:        MatchAuto,
+		NotAvailable: NotAvailableMissing,
+		Dedup: Dedup{
+			Unchanged: true,
+			Overlap:   true,
+			Exception: Exception{Enabled: true, Refresh: time.Minute},
+		},
+		Spool: Spool{
+			Dir:         "/var/lib/milepost/spool",
+			Sync:        time.Second,
+			MaxSize:     1 << 30,
+			ChapterSize: 1 << 20,
+		},
+		Log: Log{Level: slog.LevelInfo, Format: LogText},
+	}
+}
+
+func newBus() Bus { return Bus{} }
+
+func newMirror() Mirror { return Mirror{Within: 10 * time.Millisecond} }
+
+func newSink() Sink {
+	return Sink{
+		Format:     FormatJSONL,
+		Encoding:   uplink.JSON,
+		MaxPayload: 64 << 10,
+		InFlight:   100,
+		Start:      StartOldest,
+		Backoff:    Backoff{Min: 100 * time.Millisecond, Max: 30 * time.Second},
+	}
+}
+
+// exampleSinks is one sink of each type, for the default file.
+func exampleSinks() []Sink {
+	broker, stream, file := newSink(), newSink(), newSink()
+	broker.Name, broker.Type, broker.URL = "broker", SinkMQTT, URL{"mqtts", []string{"broker.example:8883"}}
+	stream.Name, stream.Type, stream.URL = "stream", SinkKafka, URL{"kafka", []string{"k1.example:9092", "k2.example:9092"}}
+	file.Name, file.Type, file.Path = "archive", SinkFile, "/var/lib/milepost/records.jsonl"
+	return []Sink{broker, stream, file}
+}
+
+const forever = time.Duration(math.MaxInt64)
+
+func (c *Config) fields() []field {
+	return []field{
+		{key: "device", value: name(&c.Device), absent: "the host name", example: "gateway-1",
+			doc: "The name of this device: the first part of every record's key. Give each device its own."},
+		{key: "window", value: duration(&c.Window, 10*time.Millisecond, time.Hour),
+			doc: "The length of a window: each signal gets one summary a window. An hour must be a whole number of windows."},
+		{key: "lateness", value: duration(&c.Lateness, 0, time.Hour),
+			doc: "How far behind the newest window a window stays open. What comes later is counted and sent as a correction."},
+		{key: "clock_step", value: duration(&c.ClockStep, time.Millisecond, forever),
+			doc: "When time jumps back by more than this, the clock has been set, and what follows is not late. Must be more than lateness."},
+		{key: "match", value: enum(&c.Match, MatchAuto, MatchExact, MatchJ1939),
+			doc: "How a frame finds its message in a database: by its whole arbitration ID (exact), by its J1939 PGN (j1939), or by what each database says about itself (auto)."},
+		{key: "not_available", value: enum(&c.NotAvailable, NotAvailableMissing, NotAvailableKeep),
+			doc: "What becomes of raw values that stand for \"not available\" or \"error\", as J1939 has them: they are no samples (missing), or values like others (keep)."},
+		{key: "dbc", value: texts{&c.DBC, path}, example: "vehicle.dbc",
+			doc: "DBC files for all buses."},
+		{key: "buses", value: listOf(&c.Buses, newBus,
+			Bus{Name: "can0", DBC: []string{"powertrain.dbc"}}, Bus{Name: "can1", DBC: []string{"body.dbc"}}),
+			doc: "What belongs to single buses. A bus that is not listed here has the databases of all buses."},
+		{key: "dedup", value: group{&c.Dedup},
+			doc: "What is left out because it says nothing new. All of it is counted."},
+		{key: "spool", value: group{&c.Spool},
+			doc: "Where records wait on disk until every sink has them."},
+		{key: "sinks", value: listOf(&c.Sinks, newSink, exampleSinks()...),
+			doc: "Where the records go. Each sink gets all of them, at its own pace."},
+		{key: "metrics", value: group{&c.Metrics},
+			doc: "Numbers about the program itself."},
+		{key: "log", value: group{&c.Log},
+			doc: "The program's own log, on standard error."},
+	}
+}
+
+func (b *Bus) fields() []field {
+	return []field{
+		{key: "name", value: text(&b.Name), required: true,
+			doc: "The bus's name, as its log or the system has it."},
+		{key: "dbc", value: texts{&b.DBC, path}, example: "body.dbc",
+			doc: "DBC files for this bus, besides those for all buses."},
+	}
+}
+
+func (d *Dedup) fields() []field {
+	return []field{
+		{key: "unchanged", value: boolean(&d.Unchanged),
+			doc: "Count a repeated payload instead of decoding it again. The summaries are the same, to the bit."},
+		{key: "mirrors", value: listOf(&d.Mirrors, newMirror, Mirror{Buses: []string{"can0", "can1"}, Within: 10 * time.Millisecond}),
+			doc: "Groups of buses that carry the same frames: of copies, the first counts."},
+		{key: "overlap", value: boolean(&d.Overlap),
+			doc: "Drop the frames that several logs share: same bus, arbitration ID, payload and time."},
+		{key: "exception", value: group{&d.Exception},
+			doc: "Report by exception: leave out a summary that is equal to the last one sent."},
+	}
+}
+
+func (m *Mirror) fields() []field {
+	return []field{
+		{key: "buses", value: texts{&m.Buses, text}, required: true,
+			doc: "Two or more names of buses."},
+		{key: "within", value: duration(&m.Within, 0, time.Minute),
+			doc: "How far apart in time the copies of a frame may be."},
+	}
+}
+
+func (e *Exception) fields() []field {
+	return []field{
+		{key: "enabled", value: boolean(&e.Enabled),
+			doc: "Whether to do so."},
+		{key: "refresh", value: duration(&e.Refresh, time.Second, 24*time.Hour),
+			doc: "How often a full set is sent all the same, so that a reader who comes late can rebuild every window."},
+	}
+}
+
+func (s *Spool) fields() []field {
+	return []field{
+		{key: "dir", value: path(&s.Dir),
+			doc: "The folder; it is made if need be."},
+		{key: "sync", value: syncInterval(&s.Sync),
+			doc: "How long a record may wait until it is safe from a power cut: no time at all (always), or until the system sees fit (never)."},
+		{key: "max_size", value: size(&s.MaxSize, 1<<20, 1<<50),
+			doc: "The most that the folder may hold. The oldest records make room for new ones, and are counted. At least four chapters."},
+		{key: "chapter_size", value: size(&s.ChapterSize, 64<<10, 1<<30),
+			doc: "The unit in which the disk is given back."},
+	}
+}
+
+func (s *Sink) fields() []field {
+	brokers, files := []SinkType{SinkMQTT, SinkKafka}, []SinkType{SinkFile}
+	return []field{
+		{key: "name", value: name(&s.Name), required: true,
+			doc: "The sink's name in logs and metrics, and that of its place in the spool: a sink of another name starts anew."},
+		{key: "type", value: enum(&s.Type, SinkFile, SinkMQTT, SinkKafka), required: true,
+			doc: "What the sink delivers to."},
+		{key: "path", value: path(&s.Path), only: files, absent: "required", example: "records.jsonl",
+			doc: "The file to append to; \"-\" is standard output."},
+		{key: "format", value: enum(&s.Format, FormatJSONL, FormatCSV), only: files,
+			doc: "One JSON object a line, or one row a record without histograms."},
+		{key: "url", value: brokerURL(&s.URL), only: brokers, absent: "required", example: "mqtt://broker.example:1883",
+			doc: "Where the broker is; mqtts is MQTT over TLS. The ports are 1883, 8883 and 9092 unless given."},
+		{key: "encoding", value: enum(&s.Encoding, uplink.JSON, uplink.Protobuf, uplink.OTLP), only: brokers,
+			doc: "The form of the records: JSON objects, messages milepost.v1.Record, or OpenTelemetry metrics."},
+		{key: "topic", value: text(&s.Topic), only: brokers, absent: defaultTopics[SinkMQTT] + " for MQTT, " + defaultTopics[SinkKafka] + " for Kafka", example: defaultTopics[SinkMQTT],
+			doc: "The topic. " + topicDoc + " stand for those of the record."},
+		{key: "client_id", value: text(&s.ClientID), only: brokers, absent: "milepost- and the device", example: "milepost-gateway-1",
+			doc: "What the broker knows us by. Two MQTT clients of the same ID throw each other out."},
+		{key: "username", value: text(&s.Username), only: brokers, example: "gateway-1",
+			doc: "Who we are, if the broker asks."},
+		{key: "password", value: secret(&s.Password), only: brokers, example: "${MILEPOST_PASSWORD}",
+			doc: "The password; better taken from the environment than written here. It is never shown."},
+		{key: "password_file", value: path(&s.PasswordFile), only: brokers, example: "/run/credentials/milepost/password",
+			doc: "A file whose first line is the password; instead of password."},
+		{key: "tls", value: optionally(&s.TLS), only: brokers,
+			doc: "How to do TLS. Kafka is spoken to over TLS where there is this section, be it empty; MQTT where the URL is mqtts."},
+		{key: "max_payload", value: size(&s.MaxPayload, 1<<10, 256<<20-1), only: brokers,
+			doc: "The most bytes in one message; not more than the broker takes. As many records as fit share a message."},
+		{key: "in_flight", value: integer(&s.InFlight, 1, math.MaxUint16), only: brokers,
+			doc: "How many messages may wait for the broker's acknowledgement."},
+		{key: "start", value: enum(&s.Start, StartOldest, StartNewest),
+			doc: "Where a sink that is new to the spool begins."},
+		{key: "give_up", value: duration(&s.GiveUp, 0, forever),
+			doc: "How long to try while nothing gets through; 0s is forever."},
+		{key: "backoff", value: group{&s.Backoff},
+			doc: "The pause after a failure: it doubles from min up to max, and is drawn at random from what it has come to."},
+	}
+}
+
+func (t *TLS) fields() []field {
+	return []field{
+		{key: "ca", value: path(&t.CA), absent: "the system's authorities", example: "ca.pem",
+			doc: "Certificate authorities to trust, in PEM."},
+		{key: "cert", value: path(&t.Cert), example: "client.pem",
+			doc: "Our own certificate, in PEM; with key."},
+		{key: "key", value: path(&t.Key), example: "client.key",
+			doc: "Its private key, in PEM."},
+		{key: "server_name", value: text(&t.ServerName), absent: "the host of the URL", example: "broker.example",
+			doc: "The name that the broker's certificate must have."},
+		{key: "insecure_skip_verify", value: boolean(&t.InsecureSkipVerify),
+			doc: "Talk to whoever answers. Never outside a test bench."},
+	}
+}
+
+func (b *Backoff) fields() []field {
+	return []field{
+		{key: "min", value: duration(&b.Min, time.Millisecond, time.Hour),
+			doc: "The shortest pause."},
+		{key: "max", value: duration(&b.Max, time.Millisecond, 24*time.Hour),
+			doc: "The longest pause."},
+	}
+}
+
+func (m *Metrics) fields() []field {
+	return []field{
+		{key: "listen", value: listenAddress(&m.Listen), absent: "off", example: "127.0.0.1:9464",
+			doc: "The address to serve them at over HTTP: /metrics for Prometheus, /api/status as JSON."},
+	}
+}
+
+func (l *Log) fields() []field {
+	return []field{
+		{key: "level", value: enum(&l.Level, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError),
+			doc: "The least severe messages to log."},
+		{key: "format", value: enum(&l.Format, LogText, LogJSON),
+			doc: "key=value pairs, or JSON objects; one line each."},
+	}
+}

@@ -1,0 +1,139 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"milepost/uplink"
+	"milepost/uplink/spool"
+)
+
+// Target is a sink and how it is served.
+type Target struct {
+	Name string
+	Sink uplink.Sink
+	// Note, if set, is kept with each acknowledgement (at most 56 bytes).
+	Note func() []byte
+	// Start is where a target that the spool does not know begins.
+	Start                  spool.Start
+	GiveUp                 time.Duration
+	MinBackoff, MaxBackoff time.Duration
+}
+
+// Delivery forwards what a spool holds to its targets, each at its own pace.
+type Delivery struct {
+	lanes []*deliveryLane
+	wait  sync.WaitGroup
+}
+
+type deliveryLane struct {
+	target    Target
+	cursor    *spool.Cursor
+	forwarder *uplink.Forwarder
+	// sequence of the last record that was decoded: acknowledged with its entry.
+	sequence uint64
+	err      error
+}
+
+// DeliveryStats is the state of one target.
+type DeliveryStats struct {
+	Name string
+	uplink.ForwarderStats
+	Err error
+}
+
+// NewDelivery prepares the delivery from s to the targets. The store, if any, is
+// told of acknowledgements.
+func NewDelivery(s *spool.Spool, targets []Target, store *Store, log *slog.Logger) (*Delivery, error) {
+	d := &Delivery{}
+	for _, t := range targets {
+		cursor, err := s.Cursor(t.Name, t.Start)
+		if err != nil {
+			return nil, fmt.Errorf("sink %s: %w", t.Name, err)
+		}
+		lane := &deliveryLane{target: t, cursor: cursor}
+		index, _ := cursor.Acked()
+		queue := queue{cursor, func(uint64) {}}
+		if store != nil {
+			store.Acked(t.Name, index)
+			queue.acked = func(index uint64) { store.Acked(t.Name, index) }
+		}
+		var decoder uplink.BatchDecoder
+		lane.forwarder = uplink.NewForwarder(queue, t.Sink, uplink.ForwarderOptions{
+			Name: t.Name,
+			Decode: func(payload []byte, dst []uplink.Record) ([]uplink.Record, error) {
+				records, err := decoder.Decode(payload, dst)
+				if n := len(records); err == nil && n > 0 {
+					lane.sequence = records[n-1].Sequence
+				}
+				return records, err
+			},
+			GiveUp: t.GiveUp, MinBackoff: t.MinBackoff, MaxBackoff: t.MaxBackoff,
+			Note: func() []byte {
+				var own []byte
+				if t.Note != nil {
+					own = t.Note()
+				}
+				return note(lane.sequence, own)
+			},
+			Logger: log,
+		})
+		d.lanes = append(d.lanes, lane)
+	}
+	return d, nil
+}
+
+// queue tells of acknowledgements.
+type queue struct {
+	*spool.Cursor
+	acked func(index uint64)
+}
+
+func (q queue) Ack(index uint64, note []byte) error {
+	err := q.Cursor.Ack(index, note)
+	q.acked(index)
+	return err
+}
+
+// Start begins to forward. Failed is called, from another goroutine, when a
+// target is given up.
+func (d *Delivery) Start(ctx context.Context, failed func(error)) {
+	for _, lane := range d.lanes {
+		d.wait.Go(func() {
+			lane.err = lane.forwarder.Run(ctx)
+			if lane.err != nil && ctx.Err() == nil {
+				failed(lane.err)
+			}
+		})
+	}
+}
+
+// Wait waits until every target has everything, or has failed, and closes the
+// sinks.
+func (d *Delivery) Wait() error {
+	d.wait.Wait()
+	var errs []error
+	for _, lane := range d.lanes {
+		errs = append(errs, lane.err)
+		if err := lane.target.Sink.Close(); err != nil && lane.err == nil {
+			errs = append(errs, fmt.Errorf("%s: %w", lane.target.Name, err))
+		}
+		if err := lane.cursor.Close(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Stats of every target, in their order. Err is set after Wait only.
+func (d *Delivery) Stats() []DeliveryStats {
+	var stats []DeliveryStats
+	for _, lane := range d.lanes {
+		stats = append(stats, DeliveryStats{Name: lane.target.Name, ForwarderStats: lane.forwarder.Stats()})
+	}
+	return stats
+}

@@ -1,0 +1,108 @@
+package gateway
+
+import (
+	"fmt"
+	"io"
+)
+
+// Ledger accounts for everything that a run was given: each frame, each sample
+// and each record is delivered, still stored, or counted with its reason. The
+// equations of Check say so.
+type Ledger struct {
+	// Frames were delivered by the source. Each became one of Decoded, Unknown
+	// (no database knows it), Remote, Errors (error frames), Duplicates (of a
+	// mirrored bus) or Dropped (no room). Late ones are among Decoded.
+	Frames, Decoded, Unknown, Remote, Errors, Duplicates, Dropped uint64
+	// Unchanged are the decoded frames whose payload was that of the frame
+	// before; Late those that came after their window was closed and are in a
+	// correction.
+	Unchanged, Late uint64
+	// Short and Long frames had another length than their message.
+	// UnknownMultiplexor are those whose multiplexor selects nothing.
+	Short, Long, UnknownMultiplexor uint64
+	// ClockSteps are the times that the clock went back.
+	ClockSteps uint64
+
+	// Samples were summarised; the others say what was not within a short frame,
+	// was a J1939 not-available or error value, or was no finite number.
+	Samples, ShortSamples, NotAvailable, NotFinite uint64
+
+	// Windows were closed, Corrections of them for late frames. Summaries of
+	// series came out of them, of which Suppressed were equal to the last one
+	// sent and left out. The others became records.
+	Windows, Corrections, Summaries, Suppressed, Records uint64
+}
+
+func (l *Ledger) add(c *collectCounts, f *foldCounts) {
+	l.Frames += c.Frames
+	l.Unknown += c.Unknown + f.Unknown
+	l.Remote += c.Remote
+	l.Errors += c.Errors
+	l.Duplicates += c.Duplicates
+	l.Dropped += c.Dropped
+	l.Decoded += f.Decoded
+	l.Unchanged += f.Unchanged
+	l.Short += f.Short
+	l.Long += f.Long
+	l.UnknownMultiplexor += f.UnknownMultiplexor
+	l.Samples += f.Samples
+	l.ShortSamples += f.ShortSamples
+	l.NotAvailable += f.NotAvailable
+	l.NotFinite += f.NotFinite
+}
+
+// Check returns an error that names the first equation that does not hold.
+func (l *Ledger) Check() error {
+	if got := l.Decoded + l.Unknown + l.Remote + l.Errors + l.Duplicates + l.Dropped; got != l.Frames {
+		return fmt.Errorf("the ledger does not balance: %d frames in, %d accounted for", l.Frames, got)
+	}
+	if got := l.Records + l.Suppressed; got != l.Summaries {
+		return fmt.Errorf("the ledger does not balance: %d summaries, %d accounted for", l.Summaries, got)
+	}
+	return nil
+}
+
+// WriteTo writes the ledger as an account: what came in, and under it what
+// became of it.
+func (l *Ledger) WriteTo(w io.Writer) (int64, error) {
+	var out []byte
+	row := func(indent int, n uint64, what string) {
+		if n != 0 || indent == 0 {
+			out = fmt.Appendf(out, "%*s%14s  %s\n", 2*indent, "", Grouped(n), what)
+		}
+	}
+	row(0, l.Frames, "frames in")
+	row(1, l.Decoded, "decoded")
+	row(2, l.Unchanged, "of them unchanged since the frame before")
+	row(2, l.Late, "of them late, sent as corrections")
+	row(2, l.Short, "of them shorter than their message")
+	row(2, l.Long, "of them longer than their message")
+	row(2, l.UnknownMultiplexor, "of them with an unknown multiplexor value")
+	row(1, l.Unknown, "of unknown ID")
+	row(1, l.Remote, "remote requests")
+	row(1, l.Errors, "error frames")
+	row(1, l.Duplicates, "duplicates of a mirrored bus")
+	row(1, l.Dropped, "dropped, no room")
+	row(0, l.Samples, "samples summarised")
+	row(1, l.ShortSamples, "more missing in short frames")
+	row(1, l.NotAvailable, "more not available")
+	row(1, l.NotFinite, "more not finite")
+	row(0, l.Summaries, fmt.Sprintf("summaries in %s windows", Grouped(l.Windows)))
+	row(1, l.Records, "records")
+	row(1, l.Suppressed, "left out, equal to the one before")
+	n, err := w.Write(out)
+	return int64(n), err
+}
+
+// Grouped writes a number with its thousands apart.
+func Grouped(n uint64) string {
+	digits := fmt.Sprint(n)
+	var out []byte
+	for i := range len(digits) {
+		if i > 0 && (len(digits)-i)%3 == 0 {
+			out = append(out, ',')
+		}
+		out = append(out, digits[i])
+	}
+	return string(out)
+}

@@ -1,0 +1,318 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"milepost/aggregate"
+	"milepost/can"
+	"milepost/can/canlog"
+	"milepost/uplink"
+	"milepost/uplink/spool"
+)
+
+// Replay summarises recorded logs and delivers the summaries.
+type Replay struct {
+	Options
+	Bindings *Bindings
+	// Logs are the paths of the logs; "-" is Stdin.
+	Logs  []string
+	Stdin io.Reader
+	// LogOptions say how they are read; From must be zero.
+	LogOptions canlog.Options
+	// KeepOverlap keeps the frames that several logs share.
+	KeepOverlap bool
+	// Speed paces the replay: 1 as recorded, 0 as fast as possible.
+	Speed float64
+
+	// Device and Fingerprint make the records' identity: the boot ID of a replay
+	// is a hash of both and of the logs, so that the same replay gives the same
+	// records. Fingerprint is to hold whatever else changes them.
+	Device      string
+	Fingerprint []byte
+
+	// SpoolDir holds the records until they are delivered; empty for a
+	// temporary folder. Resume goes on with what an interrupted replay left there.
+	SpoolDir string
+	Spool    spool.Options
+	Resume   bool
+
+	// Targets makes the sinks; noteOf gives the note that a sink of that name
+	// left with its last acknowledgement in an interrupted replay, nil if none.
+	Targets func(noteOf func(name string) []byte) ([]Target, error)
+	// Watch, if set, sees every window before it is stored. It must not keep it.
+	Watch func(*aggregate.Window)
+	// Progress, if set, is called now and then from one goroutine.
+	Progress func(Progress)
+	Logger   *slog.Logger
+}
+
+// Progress is how far a replay has come.
+type Progress struct {
+	// Done of Total bytes of the logs are read; Total is 0 where it is not known.
+	Done, Total int64
+	Frames      uint64
+	// EventTime is the start of the newest window, in nanoseconds.
+	EventTime int64
+}
+
+// ReplayResult is what a replay did.
+type ReplayResult struct {
+	Ledger Ledger
+	Logs   canlog.Stats
+	// Overlapped frames were in several logs and dropped but for one copy.
+	Overlapped uint64
+	// From and To bound the windows, in nanoseconds; equal if there were none.
+	From, To   int64
+	Took       time.Duration
+	Resumed    uint64 // records that an earlier run had stored
+	Deliveries []DeliveryStats
+	Boot       uplink.BootID
+}
+
+// ErrNothing says that a log holds no frames.
+var ErrNothing = errors.New("there is no CAN frame in it")
+
+// Run replays. The result says how far it came, also when there is an error.
+func (r *Replay) Run(ctx context.Context) (result ReplayResult, err error) {
+	start := time.Now()
+	defer func() { result.Took = time.Since(start) }()
+	if r.Logger == nil {
+		r.Logger = slog.New(slog.DiscardHandler)
+	}
+
+	input, err := r.open()
+	if err != nil {
+		return result, err
+	}
+	defer input.close()
+	result.Boot = input.boot
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	out, err := r.openOutput(input.boot, cancel)
+	if err != nil {
+		return result, err
+	}
+	result.From, result.To = 0, 0
+	emit := func(w *aggregate.Window) error {
+		if result.To == 0 && result.From == 0 {
+			result.From = w.Start
+		}
+		result.From, result.To = min(result.From, w.Start), max(result.To, w.Start+w.Duration)
+		if r.Watch != nil {
+			r.Watch(w)
+		}
+		return out.put(ctx, w)
+	}
+	out.start(ctx)
+	result.Ledger, result.Logs, err = input.summarise(ctx, emit)
+	if input.merge != nil {
+		result.Overlapped = input.merge.Dropped()
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	finishErr := out.finish(ctx, err == nil)
+	if err == nil || errors.Is(finishErr, err) {
+		err = finishErr
+	}
+	out.addTo(&result)
+	if err == nil {
+		if err = result.Ledger.Check(); err != nil {
+			err = fmt.Errorf("BUG: %w", err)
+		}
+	}
+	if err == nil && result.Logs.Frames == 0 {
+		err = fmt.Errorf("%s: %w", r.Logs[0], ErrNothing)
+	}
+	return result, err
+}
+
+// input is the open logs.
+type input struct {
+	replay *Replay
+	logs   []*canlog.Log
+	merge  *canlog.Merge
+	boot   uplink.BootID
+	total  int64
+}
+
+func (r *Replay) open() (in *input, err error) {
+	in = &input{replay: r}
+	identity := sha256.New()
+	part := func(p []byte) { // with its length, so that the parts cannot run together
+		identity.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(p))))
+		identity.Write(p)
+	}
+	part([]byte(r.Device))
+	part(r.Fingerprint)
+	defer func() {
+		if err != nil {
+			in.close()
+		}
+	}()
+	for _, path := range r.Logs {
+		var log *canlog.Log
+		if path == "-" {
+			head := &headReader{r: r.Stdin}
+			if log, err = canlog.NewReader("standard input", head, r.LogOptions); err == nil {
+				part(head.firstLine())
+			}
+		} else {
+			head, headErr := fileHead(path)
+			if headErr != nil {
+				return in, headErr
+			}
+			part(head)
+			log, err = canlog.Open(path, r.LogOptions)
+		}
+		if err != nil {
+			return in, err
+		}
+		in.logs = append(in.logs, log)
+		_, total := log.Progress()
+		in.total += total
+	}
+	copy(in.boot[:], identity.Sum(nil))
+	in.boot[6] = in.boot[6]&0x0f | 0x80 // a UUID of version 8: of our own making (RFC 9562)
+	in.boot[8] = in.boot[8]&0x3f | 0x80
+	return in, nil
+}
+
+func (in *input) close() {
+	for _, log := range in.logs {
+		log.Close()
+	}
+}
+
+// headBytes is how much of a log goes into the replay's identity.
+const headBytes = 64 << 10
+
+func fileHead(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return []byte(path), nil // a pipe or device: reading would take from it
+	}
+	head := make([]byte, headBytes)
+	n, err := io.ReadFull(f, head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return binary.LittleEndian.AppendUint64(head[:n:n], uint64(info.Size())), nil
+}
+
+// headReader remembers the beginning of a stream.
+type headReader struct {
+	r    io.Reader
+	head []byte
+}
+
+func (h *headReader) Read(p []byte) (int, error) {
+	n, err := h.r.Read(p)
+	if room := headBytes - len(h.head); room > 0 {
+		h.head = append(h.head, p[:min(n, room)]...)
+	}
+	return n, err
+}
+
+func (h *headReader) firstLine() []byte {
+	for i, c := range h.head {
+		if c == '\n' {
+			return h.head[:i]
+		}
+	}
+	return h.head
+}
+
+// summarise reads the logs: one by several workers where that can be, several
+// merged by time.
+func (in *input) summarise(ctx context.Context, emit Emit) (Ledger, canlog.Stats, error) {
+	r := in.replay
+	stop := in.watchProgress(&emit)
+	defer stop()
+	if len(in.logs) == 1 && r.Speed == 0 && r.Logs[0] != "-" {
+		name := r.Logs[0]
+		reopen := func(at canlog.Position) (*canlog.Log, error) {
+			o := r.LogOptions
+			o.From = at
+			return canlog.Open(name, o)
+		}
+		return SummariseLog(ctx, in.logs[0], name, r.LogOptions, r.Bindings, r.Options, reopen, emit)
+	}
+	var source can.Source = in.logs[0]
+	if len(in.logs) > 1 {
+		var sources []can.Source
+		for _, log := range in.logs {
+			sources = append(sources, log)
+		}
+		in.merge = canlog.NewMerge(canlog.MergeOptions{DropOverlap: !r.KeepOverlap}, sources...)
+		source = in.merge
+	}
+	if r.Speed > 0 {
+		paced := canlog.NewReplayer(source, r.Speed)
+		defer context.AfterFunc(ctx, func() { paced.Close() })()
+		source = paced
+	}
+	ledger, err := Summarise(ctx, source, r.Bindings, r.Options, emit)
+	var stats canlog.Stats
+	for _, log := range in.logs {
+		stats.Add(log.Stats())
+	}
+	return ledger, stats, err
+}
+
+// watchProgress hooks into the emission to know how far the replay is.
+func (in *input) watchProgress(emit *Emit) (stop func()) {
+	report := in.replay.Progress
+	if report == nil {
+		return func() {}
+	}
+	var newest atomic.Int64
+	in.replay.Options.Read = new(atomic.Uint64)
+	inner := *emit
+	*emit = func(w *aggregate.Window) error {
+		newest.Store(w.Start)
+		return inner(w)
+	}
+	done := make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		ticker := time.NewTicker(200 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+			}
+			p := Progress{Total: in.total, Frames: in.replay.Options.Read.Load(), EventTime: newest.Load()}
+			for _, log := range in.logs {
+				read, _ := log.Progress()
+				p.Done += read
+			}
+			report(p)
+		}
+	})
+	return func() {
+		close(done)
+		wait.Wait()
+	}
+}

@@ -1,0 +1,274 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"milepost/cmd/internal/config"
+	"milepost/cmd/internal/gateway"
+	"milepost/uplink/spool"
+)
+
+var replayCommand = &command{
+	name:    "replay",
+	summary: "summarise recorded logs second by second and deliver the summaries",
+	usage:   "[--dbc [BUS=]FILE]… [--config FILE] [--to csv|jsonl|mqtt://HOST:PORT|kafka://HOST:PORT] [-o FILE] … LOG…",
+	detail: `
+Every signal that the databases know is summarised for each second of the log's
+time: count, minimum, maximum, average, sum, first and last value, histogram.
+Without --to the result is a table of the signals; otherwise the summaries go
+where --to and the configuration's sinks say, through the same spool as on a
+vehicle. "-" reads a log from the standard input.
+
+With --spool the records are kept in a folder until they are delivered, and an
+interrupted replay goes on with --resume, without a record missing or doubled.`,
+	example: `milepost replay --dbc car.dbc drive.log
+milepost replay --dbc car.dbc --to csv -o drive.csv drive.log.gz
+milepost replay --dbc can0=powertrain.dbc --dbc can1=body.dbc --to mqtt://localhost:1883 --spool ./spool drive.log`,
+	run: runReplay,
+}
+
+// replayFlags are the flags of milepost replay.
+type replayFlags struct {
+	databases  databaseFlags
+	configPath string
+	to, output string
+	workers    int
+	speed      string
+	spoolDir   string
+	resume     bool
+	device     string
+	window     time.Duration
+	lateness   time.Duration
+	giveUp     time.Duration
+	quiet      bool
+	given      map[string]bool
+}
+
+func (f *replayFlags) declare(flags *flag.FlagSet) {
+	f.databases.declare(flags)
+	flags.StringVar(&f.configPath, "config", "", "take everything that is not said here from the configuration `FILE`")
+	flags.StringVar(&f.to, "to", "", "deliver to `WHERE`: csv, jsonl, mqtt://HOST:PORT or kafka://HOST:PORT[/TOPIC]")
+	flags.StringVar(&f.output, "o", "", "write csv or jsonl to `FILE` and not to the standard output")
+	flags.IntVar(&f.workers, "workers", 0, "read a log with `N` workers (as many as there are processors)")
+	flags.StringVar(&f.speed, "speed", "0", "replay at the recorded pace (1) or `N` times it (10, 10x); 0 is as fast as possible")
+	flags.StringVar(&f.spoolDir, "spool", "", "keep the records in folder `DIR` until they are delivered")
+	flags.BoolVar(&f.resume, "resume", false, "go on with the interrupted replay in the --spool folder")
+	flags.StringVar(&f.device, "device", "replay", "the `NAME` of the device in the records")
+	flags.DurationVar(&f.window, "window", time.Second, "the length of a window, such as 1s or 100ms; divides an hour evenly")
+	flags.DurationVar(&f.lateness, "lateness", time.Second, "how `LONG` a window stays open behind the newest for late frames")
+	flags.DurationVar(&f.giveUp, "give-up", 20*time.Second, "give up on a broker that fails for so `LONG`; 0 is never")
+	flags.BoolVar(&f.quiet, "quiet", false, "print no progress and no summary")
+}
+
+func runReplay(ctx context.Context, inv *invocation, c *command, args []string) error {
+	var f replayFlags
+	var flags *flag.FlagSet
+	logs, err := c.parse(inv, args, func(set *flag.FlagSet) { flags = set; f.declare(set) })
+	if err != nil {
+		return err
+	}
+	f.given = make(map[string]bool)
+	flags.Visit(func(g *flag.Flag) { f.given[g.Name] = true })
+	if len(logs) == 0 {
+		return usagef("which LOG?")
+	}
+	if n := slices.Index(logs, "-"); n >= 0 && slices.Contains(logs[n+1:], "-") {
+		return usagef("the standard input can be read once only")
+	}
+	replay, err := f.replay(inv, logs)
+	if err != nil {
+		return err
+	}
+	problems := &logProblems{w: inv.stderr}
+	replay.LogOptions.OnProblem = problems.report
+
+	var table *signalTable
+	if replay.Targets == nil {
+		table = newSignalTable()
+		replay.Watch = table.add
+	}
+	var bar *progress
+	if !f.quiet {
+		bar = newProgress(inv.stderr, 0)
+		replay.Progress = func(p gateway.Progress) {
+			bar.update(p.Done, p.Total, p.Frames, time.Unix(0, p.EventTime).UTC())
+		}
+	}
+	result, err := replay.Run(ctx)
+	if bar != nil {
+		bar.finish()
+	}
+	if errors.Is(err, syscall.EPIPE) && f.output == "" {
+		return nil // whoever reads the standard output has seen enough
+	}
+	problems.summarise(strings.Join(logs, ", "), result.Logs)
+	if table != nil && err == nil {
+		if err := table.writeTo(inv.stdout, terminalWidth(inv.stdout)); err != nil {
+			return err
+		}
+	}
+	if !f.quiet && (err == nil || result.Logs.Frames > 0) {
+		out := inv.stderr
+		if table != nil {
+			out = inv.stdout
+		}
+		writeReplaySummary(out, &result)
+	}
+	return err
+}
+
+// replay puts the flags and the configuration together.
+func (f *replayFlags) replay(inv *invocation, logs []string) (*gateway.Replay, error) {
+	c := config.Default()
+	c.Device, c.Dedup.Exception.Enabled, c.Sinks = f.device, false, nil
+	if f.configPath != "" {
+		loaded, err := config.Load(f.configPath)
+		if err != nil {
+			return nil, err
+		}
+		c = loaded
+		f.fromConfig(c)
+	}
+	speed, err := strconv.ParseFloat(strings.TrimSuffix(f.speed, "x"), 64)
+	if err != nil || speed < 0 {
+		return nil, usagef("--speed %s: not a number such as 1 or 10x", f.speed)
+	}
+	if f.window <= 0 || time.Hour%f.window != 0 {
+		return nil, usagef("--window %v: does not divide an hour evenly", f.window)
+	}
+	if f.resume && f.spoolDir == "" {
+		return nil, usagef("--resume goes with --spool DIR")
+	}
+	bindings, err := f.databases.load(inv.stderr)
+	if err != nil {
+		return nil, err
+	}
+	sinks, err := f.sinks(c)
+	if err != nil {
+		return nil, err
+	}
+	r := &gateway.Replay{
+		Options: gateway.Options{
+			Window: f.window, Lateness: f.lateness, ClockStep: c.ClockStep,
+			DecodeUnchanged: !c.Dedup.Unchanged,
+			Workers:         f.workers,
+		},
+		Bindings: bindings,
+		Logs:     logs, Stdin: inv.stdin,
+		KeepOverlap: !c.Dedup.Overlap,
+		Speed:       speed,
+		Device:      f.device,
+		SpoolDir:    f.spoolDir,
+		Resume:      f.resume,
+		Spool:       spool.Options{Sync: c.Spool.Sync, ChapterBytes: int64(c.Spool.ChapterSize)},
+		Logger:      newLogger(inv.stderr, c),
+	}
+	if r.Workers == 0 {
+		r.Workers = runtime.GOMAXPROCS(0)
+	}
+	for _, m := range c.Dedup.Mirrors {
+		r.Mirrors = append(r.Mirrors, gateway.Mirror{Buses: m.Buses, Within: m.Within})
+	}
+	if c.Dedup.Exception.Enabled {
+		r.Refresh = c.Dedup.Exception.Refresh
+	}
+	if r.Fingerprint, err = f.fingerprint(r); err != nil {
+		return nil, err
+	}
+	if len(sinks) > 0 {
+		r.Targets = func(noteOf func(string) []byte) (targets []gateway.Target, err error) {
+			for i := range sinks {
+				t, err := gateway.NewTarget(&sinks[i], inv.stdout, noteOf(sinks[i].Name), true)
+				if err != nil {
+					return nil, err
+				}
+				targets = append(targets, t)
+			}
+			return targets, nil
+		}
+	}
+	return r, nil
+}
+
+// fromConfig fills in the flags that were not given.
+func (f *replayFlags) fromConfig(c *config.Config) {
+	set := func(flag string, fill func()) {
+		if !f.given[flag] {
+			fill()
+		}
+	}
+	set("device", func() { f.device = c.Device })
+	set("window", func() { f.window = c.Window })
+	set("lateness", func() { f.lateness = c.Lateness })
+	set("match", func() { f.databases.match = string(c.Match) })
+	set("not-available", func() { f.databases.notAvailable = string(c.NotAvailable) })
+	set("dbc", func() {
+		f.databases.files = append(f.databases.files, c.DBC...)
+		for _, bus := range c.Buses {
+			for _, path := range bus.DBC {
+				f.databases.files = append(f.databases.files, bus.Name+"="+path)
+			}
+		}
+	})
+}
+
+// sinks are those of the configuration, or the one that --to names.
+func (f *replayFlags) sinks(c *config.Config) ([]config.Sink, error) {
+	if f.to == "" {
+		if f.output != "" {
+			return nil, usagef("-o goes with --to csv or --to jsonl")
+		}
+		return c.Sinks, nil
+	}
+	sink := config.Sink{Name: "to", GiveUp: f.giveUp}
+	switch f.to {
+	case "csv", "jsonl":
+		sink.Type, sink.Format, sink.Path = config.SinkFile, config.Format(f.to), "-"
+		if f.output != "" {
+			sink.Path = f.output
+		}
+		return []config.Sink{sink}, nil
+	}
+	if f.output != "" {
+		return nil, usagef("-o goes with --to csv or --to jsonl, not with %s", f.to)
+	}
+	scheme, _, found := strings.Cut(f.to, "://")
+	if !found {
+		return nil, usagef("--to %s: use csv, jsonl, mqtt://HOST:PORT or kafka://HOST:PORT", f.to)
+	}
+	sink.Type = config.SinkType(strings.TrimSuffix(scheme, "s"))
+	var err error
+	if sink.URL, sink.Topic, err = config.ParseURL(f.to); err != nil {
+		return nil, usagef("--to %s: %v", f.to, err)
+	}
+	return []config.Sink{sink}, nil
+}
+
+// fingerprint holds what changes the records beside the logs and the device.
+func (f *replayFlags) fingerprint(r *gateway.Replay) ([]byte, error) {
+	h := sha256.New()
+	fmt.Fprintf(h, "%v %v %v %v %v %v %s %s\n", r.Window, r.Lateness, r.ClockStep, r.Mirrors, r.Refresh, r.KeepOverlap, f.databases.match, f.databases.notAvailable)
+	for _, argument := range f.databases.files {
+		bus, path, err := splitBus(argument)
+		if err != nil {
+			return nil, err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(h, "%q %x\n", bus, sha256.Sum256(text))
+	}
+	return h.Sum(nil), nil
+}

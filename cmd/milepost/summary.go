@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+
+	"milepost/cmd/internal/config"
+	"milepost/cmd/internal/gateway"
+)
+
+// writeReplaySummary tells a person what a replay did, and accounts for
+// everything that it was given.
+func writeReplaySummary(w io.Writer, r *gateway.ReplayResult) {
+	fmt.Fprintln(w)
+	if r.To > r.From {
+		from, to := time.Unix(0, r.From).UTC(), time.Unix(0, r.To).UTC()
+		fmt.Fprintf(w, "%s of driving, %s to %s\n", to.Sub(from).Round(time.Millisecond), from.Format("2006-01-02 15:04:05"), to.Format("15:04:05 UTC"))
+	}
+	seconds := max(r.Took.Seconds(), 1e-9)
+	fmt.Fprintf(w, "replayed in %.2f s: %.2f million frames a second", seconds, float64(r.Ledger.Frames)/1e6/seconds)
+	if r.To > r.From {
+		fmt.Fprintf(w, ", %.0f times as fast as recorded", float64(r.To-r.From)/1e9/seconds)
+	}
+	fmt.Fprint(w, "\n\n")
+
+	l := &r.Logs
+	fmt.Fprintf(w, "%14s  lines in the log\n", gateway.Grouped(l.Lines))
+	for _, row := range []struct {
+		n    uint64
+		what string
+	}{{l.Comments, "comments and blank lines"}, {l.Details, "details of error frames"}, {l.XL, "CAN XL frames, not read"}, {l.Bad, "bad lines, reported above"}} {
+		if row.n > 0 {
+			fmt.Fprintf(w, "  %14s  %s\n", gateway.Grouped(row.n), row.what)
+		}
+	}
+	if r.Overlapped > 0 {
+		fmt.Fprintf(w, "  %14s  frames that several logs share, counted once\n", gateway.Grouped(r.Overlapped))
+	}
+	r.Ledger.WriteTo(w)
+	if r.Resumed > 0 {
+		fmt.Fprintf(w, "  %14s  stored by the interrupted replay\n", gateway.Grouped(min(r.Resumed, r.Ledger.Records)))
+	}
+	for _, d := range r.Deliveries {
+		fmt.Fprintf(w, "%14s  records delivered to %s", gateway.Grouped(d.Sent), d.Name)
+		if d.Failures > 0 {
+			fmt.Fprintf(w, ", after %d failed tries", d.Failures)
+		}
+		fmt.Fprintln(w)
+		if d.Poisoned > 0 {
+			fmt.Fprintf(w, "  %14s  refused for good: %s\n", gateway.Grouped(d.Poisoned), d.LastError)
+		}
+		if d.Pending > 0 {
+			fmt.Fprintf(w, "  %14s  not delivered\n", gateway.Grouped(d.Pending))
+		}
+	}
+	if err := r.Ledger.Check(); err != nil {
+		fmt.Fprintln(w, err)
+	} else {
+		fmt.Fprintln(w, "the ledger balances: every frame is accounted for")
+	}
+}
+
+// terminalWidth is that of a terminal, and a moderate one for anything else.
+func terminalWidth(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			return width
+		}
+	}
+	return 120
+}
+
+// newLogger logs as the configuration says.
+func newLogger(w io.Writer, c *config.Config) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.Log.Level}
+	if c.Log.Format == config.LogJSON {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

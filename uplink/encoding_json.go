@@ -1,0 +1,169 @@
+package uplink
+
+import (
+	"math"
+	"strconv"
+	"unicode/utf8"
+)
+
+// AppendJSON appends the record as one flat JSON object. It allocates nothing
+// but what dst lacks.
+func AppendJSON(dst []byte, r *Record) []byte {
+	v := r.Value()
+	s := &r.Summary
+	dst = appendJSONString(append(dst, `{"device":`...), r.Device)
+	dst = append(r.Boot.AppendString(append(dst, `,"boot":"`...)), '"')
+	dst = strconv.AppendUint(append(dst, `,"seq":`...), r.Sequence, 10)
+	dst = appendSeconds(append(dst, `,"window":`...), r.Start)
+	dst = appendSeconds(append(dst, `,"duration":`...), r.Duration)
+	if r.Revision > 0 {
+		dst = strconv.AppendUint(append(dst, `,"revision":`...), uint64(r.Revision), 10)
+	}
+	dst = appendJSONString(append(dst, `,"bus":`...), r.Group.Bus)
+	if r.Group.HasID {
+		dst = append(r.AppendID(append(dst, `,"id":"`...)), '"')
+	}
+	dst = appendJSONString(append(dst, `,"message":`...), r.Group.Name)
+	dst = appendJSONString(append(dst, `,"signal":`...), r.Series.Name)
+	dst = appendJSONString(append(dst, `,"unit":`...), r.Series.Unit)
+	dst = strconv.AppendUint(append(dst, `,"count":`...), s.Count, 10)
+	dst = appendJSONNumber(append(dst, `,"min":`...), v.Min)
+	dst = appendJSONNumber(append(dst, `,"max":`...), v.Max)
+	dst = appendJSONNumber(append(dst, `,"avg":`...), v.Avg(s.Count))
+	dst = appendJSONNumber(append(dst, `,"sum":`...), v.Sum)
+	dst = appendJSONNumber(append(dst, `,"first":`...), v.First)
+	dst = appendJSONNumber(append(dst, `,"last":`...), v.Last)
+	h := &s.Histogram
+	dst = strconv.AppendInt(append(dst, `,"hist_scale":`...), int64(h.Scale), 10)
+	dst = strconv.AppendUint(append(dst, `,"hist_zero":`...), h.Zero, 10)
+	dst = strconv.AppendInt(append(dst, `,"hist_pos_offset":`...), int64(h.Positive.Offset), 10)
+	dst = appendJSONCounts(append(dst, `,"hist_pos":`...), h.Positive.Counts)
+	dst = strconv.AppendInt(append(dst, `,"hist_neg_offset":`...), int64(h.Negative.Offset), 10)
+	dst = appendJSONCounts(append(dst, `,"hist_neg":`...), h.Negative.Counts)
+	return append(dst, '}')
+}
+
+// AppendString appends what String gives, without garbage.
+func (b BootID) AppendString(dst []byte) []byte {
+	for i, x := range b {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			dst = append(dst, '-')
+		}
+		dst = append(dst, lowerHex[x>>4], lowerHex[x&15])
+	}
+	return dst
+}
+
+const (
+	lowerHex = "0123456789abcdef"
+	upperHex = "0123456789ABCDEF"
+)
+
+// AppendID appends the arbitration ID as candump writes it: 3 hexadecimal
+// digits, 8 where it is extended, none where there is no ID.
+func (r *Record) AppendID(dst []byte) []byte {
+	g := r.Group
+	if !g.HasID {
+		return dst
+	}
+	shift := 8
+	if g.Extended || g.ID > 0xfff {
+		shift = 28
+	}
+	for ; shift >= 0; shift -= 4 {
+		dst = append(dst, upperHex[g.ID>>shift&15])
+	}
+	return dst
+}
+
+// appendSeconds writes nanoseconds as seconds, exactly and as short as possible.
+func appendSeconds(dst []byte, nanoseconds int64) []byte {
+	const second = 1_000_000_000
+	n := uint64(nanoseconds)
+	if nanoseconds < 0 {
+		dst, n = append(dst, '-'), -n
+	}
+	dst = strconv.AppendUint(dst, n/second, 10)
+	rest := n % second
+	if rest == 0 {
+		return dst
+	}
+	dst = append(dst, '.')
+	for unit := uint64(second / 10); rest > 0; unit /= 10 {
+		dst = append(dst, '0'+byte(rest/unit))
+		rest %= unit
+	}
+	return dst
+}
+
+// appendJSONNumber writes the shortest decimal that reads back as x, in the form
+// that encoding/json and ECMAScript's Number.toString choose. What JSON has no
+// number for is null.
+func appendJSONNumber(dst []byte, x float64) []byte {
+	if n := int64(x); n > -1e15 && n < 1e15 && float64(n) == x {
+		return strconv.AppendInt(dst, n, 10)
+	}
+	magnitude := math.Abs(x)
+	switch {
+	case math.IsNaN(x) || math.IsInf(x, 0):
+		return append(dst, "null"...)
+	case magnitude >= 1e-6 && magnitude < 1e21:
+		return strconv.AppendFloat(dst, x, 'f', -1, 64)
+	}
+	dst = strconv.AppendFloat(dst, x, 'e', -1, 64)
+	if n := len(dst); dst[n-4] == 'e' && dst[n-3] == '-' && dst[n-2] == '0' { // e-07
+		dst[n-2] = dst[n-1]
+		dst = dst[:n-1]
+	}
+	return dst
+}
+
+func appendJSONCounts(dst []byte, counts []uint64) []byte {
+	dst = append(dst, '[')
+	for i, c := range counts {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendUint(dst, c, 10)
+	}
+	return append(dst, ']')
+}
+
+// appendJSONString writes a quoted string. Bytes that are not UTF-8 become
+// U+FFFD, one each.
+func appendJSONString(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	start := 0 // of what is not yet copied
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
+			i++
+			continue
+		}
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && size == 1 {
+				dst = append(append(dst, s[start:i]...), "\ufffd"...)
+				start = i + 1
+			}
+			i += size
+			continue
+		}
+		dst = append(dst, s[start:i]...)
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, `\n`...)
+		case '\r':
+			dst = append(dst, `\r`...)
+		case '\t':
+			dst = append(dst, `\t`...)
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', lowerHex[c>>4], lowerHex[c&15])
+		}
+		i++
+		start = i
+	}
+	return append(append(dst, s[start:]...), '"')
+}

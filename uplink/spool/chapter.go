@@ -1,0 +1,195 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/tidwall/wal"
+)
+
+// chapter is a stretch of the spool: a directory with one log of one segment,
+// written once from front to back and removed whole. What tidwall/wal does
+// badly (truncation, many segments, reading) is never asked of it.
+//
+// The fields above the line are guarded by Spool.mu.
+type chapter struct {
+	path string
+	base uint64 // the first index
+	// after is the last index given out before base. Where it is not base-1, the
+	// program was killed in between: the indexes from after+1 to base-1 were set
+	// aside and never appended, or lost with the unsynced tail.
+	after uint64
+	// last is the last index in here. Until a finished chapter is read, that is
+	// what the next one's after says.
+	last    uint64
+	size    int64  // written bytes
+	lost    []Span // unreadable indexes, ascending, found so far
+	damaged bool   // something in it could not be read: it is kept in quarantine
+	removed bool   // released or evicted
+	done    bool   // nothing will be appended
+	log     *wal.Log
+
+	// ---- The syncing goroutine's, and before that the maker's:
+	file    file  // for syncing; nil when all is durable
+	synced  int64 // how much of size is durable
+	named   bool  // the names of directory and segment are durable
+	suspect bool  // a sync failed: the kernel may have dropped what was written
+}
+
+// entries is the number of readable entries, as far as is known.
+func (ch *chapter) entries() uint64 { return ch.last + 1 - ch.base - ch.lostIn(ch.base, ch.last) }
+
+// lostIn is how many indexes between from and to are known to be unreadable.
+func (ch *chapter) lostIn(from, to uint64) (n uint64) {
+	for _, l := range ch.lost {
+		if lo, hi := max(from, l.From), min(to, l.To); lo <= hi {
+			n += hi - lo + 1
+		}
+	}
+	return n
+}
+
+func (ch *chapter) segment() string { return filepath.Join(ch.path, segmentName(ch.base)) }
+
+// segmentName is the name that tidwall/wal gives to a segment.
+func segmentName(base uint64) string { return fmt.Sprintf("%020d", base) }
+
+const nameDigits = 20
+
+// maxIndex is larger than any index.
+const maxIndex = math.MaxInt64
+
+// chapterName is the first index; and where indexes were set aside before it,
+// the last one before those.
+func chapterName(base, after uint64) string {
+	if after == base-1 {
+		return segmentName(base)
+	}
+	return segmentName(base) + ".after." + segmentName(after)
+}
+
+func parseChapterName(name string) (base, after uint64, ok bool) {
+	first, rest, marked := strings.Cut(name, ".after.")
+	base, ok = parseIndex(first)
+	if !ok || base == 0 {
+		return 0, 0, false
+	}
+	after = base - 1
+	if marked {
+		if after, ok = parseIndex(rest); !ok || after >= base-1 {
+			return 0, 0, false
+		}
+	}
+	return base, after, true
+}
+
+func parseIndex(s string) (uint64, bool) {
+	if len(s) != nameDigits {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	return n, err == nil && n <= maxIndex && s == segmentName(n)
+}
+
+// createChapter makes an empty chapter below dir, ready for writing. Its name
+// becomes durable with the first sync.
+func createChapter(fsys fileSystem, dir string, base, after uint64) (*chapter, error) {
+	ch := &chapter{path: filepath.Join(dir, chapterName(base, after)), base: base, after: after, last: base - 1}
+	// A directory that stands there already is the remainder of an attempt that
+	// failed: no index from base on was ever given out.
+	if err := fsys.Mkdir(ch.path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	f, err := fsys.OpenFile(ch.segment(), os.O_RDWR|os.O_CREATE|os.O_TRUNC, fileMode)
+	if err == nil {
+		ch.file = f
+		if err = ch.openLog(); err == nil {
+			return ch, nil
+		}
+		f.Close()
+	}
+	fsys.Remove(ch.segment())
+	fsys.Remove(ch.path)
+	return nil, err
+}
+
+// openLog hands the chapter to tidwall/wal for appending. All of the segment
+// must be whole records; there is exactly one segment, because its size has no
+// limit.
+func (ch *chapter) openLog() error {
+	log, err := wal.Open(ch.path, &wal.Options{
+		NoSync: true, SegmentSize: math.MaxInt, SegmentCacheSize: 1, NoCopy: true,
+		AllowEmpty: true, DirPerms: dirMode, FilePerms: fileMode,
+	})
+	if err != nil {
+		return err
+	}
+	last, err := log.LastIndex()
+	if err == nil && last != ch.last {
+		err = fmt.Errorf("%s ends at index %d, not %d", ch.segment(), last, ch.last)
+	}
+	if err != nil {
+		log.Close()
+		return err
+	}
+	ch.log = log
+	return nil
+}
+
+// closeLog drops the log and the memory that it holds. Whatever Close says
+// about its own sync is of no use: ours decides.
+func (ch *chapter) closeLog() {
+	if ch.log != nil {
+		ch.log.Close()
+		ch.log = nil
+	}
+}
+
+// sync makes the first size bytes, and the names that lead to them, durable.
+// After a failed fsync the kernel forgets what it could not write and lets the
+// next fsync succeed, so a chapter that failed once is finished and written
+// anew; what is found lost by then is returned.
+func (ch *chapter) sync(fsys fileSystem, size int64) (lost []Span, err error) {
+	if ch.suspect {
+		if lost, err = ch.rewrite(fsys, size); err != nil {
+			return nil, err
+		}
+		ch.suspect = false
+	} else if ch.synced < size || !ch.named {
+		if err := ch.file.Sync(); err != nil {
+			ch.suspect = true
+			return nil, err
+		}
+	}
+	ch.synced = size
+	if ch.named {
+		return lost, nil
+	}
+	for _, dir := range []string{ch.path, filepath.Dir(ch.path)} {
+		if err := fsys.SyncDir(dir); err != nil {
+			return lost, err
+		}
+	}
+	ch.named = true
+	return lost, nil
+}
+
+// rewrite replaces the segment of a finished chapter by a fresh copy.
+func (ch *chapter) rewrite(fsys fileSystem, size int64) (lost []Span, err error) {
+	data, err := readFile(fsys, ch.segment(), size)
+	if err != nil {
+		return nil, err
+	}
+	found := scanSegment(data, ch.base, ch.last, nil)
+	lost = found.lost
+	if found.last < ch.last {
+		lost = append(lost, Span{found.last + 1, ch.last})
+	}
+	return lost, writeFile(fsys, ch.segment(), data)
+}

@@ -1,0 +1,56 @@
+package spool
+
+import "fmt"
+
+// highWater is what the spool must know beyond its chapters: which indexes may
+// have been given out, so that none is used twice, and how far chapters were
+// removed on purpose. It is kept in the slot file high-water.
+//
+// Indexes are reserved in blocks before they are given out. Only an orderly
+// Close gives the rest of the block back; after a crash the next index is the
+// one behind the block, because a reader may have handed any of them on before
+// the power went.
+type highWater struct {
+	clean     bool   // closed in order: next is exact
+	last      uint64 // the last index that stood in the chapters
+	after     uint64 // the last index known to have been given out
+	next      uint64 // the next index to give out
+	reserved  uint64 // the last index that may have been given out
+	removedTo uint64 // chapters up to this index were released or evicted
+
+	evictedTo      uint64 // the last evicted index
+	evictedEntries uint64
+	evictedBytes   uint64
+	quarantined    uint64 // bytes ever put in quarantine
+}
+
+const highWaterVersion = 1
+
+// reserveBlock is how many indexes are reserved at once. A block costs one
+// write of a page.
+const reserveBlock = 4096
+
+// The value: version u64, flags u64 (bit 0: clean), then the numbers in the
+// order of the fields, u64 each. What a later version appends is ignored.
+func (h highWater) encode() []byte {
+	var flags uint64
+	if h.clean {
+		flags = 1
+	}
+	return appendNumbers(nil, highWaterVersion, flags, h.last, h.after, h.next, h.reserved, h.removedTo,
+		h.evictedTo, h.evictedEntries, h.evictedBytes, h.quarantined)
+}
+
+func parseHighWater(b []byte) (highWater, error) {
+	f := fields{b: b, ok: true}
+	f.uint64() // the version: meta refuses what is too new
+	h := highWater{clean: f.uint64()&1 != 0}
+	for _, n := range []*uint64{&h.last, &h.after, &h.next, &h.reserved, &h.removedTo,
+		&h.evictedTo, &h.evictedEntries, &h.evictedBytes, &h.quarantined} {
+		*n = f.uint64()
+	}
+	if !f.ok || h.after >= h.next || h.next > h.reserved+1 || h.evictedTo > h.removedTo || h.removedTo >= h.next {
+		return highWater{}, fmt.Errorf("high-water: its numbers contradict one another: %w", errDamaged)
+	}
+	return h, nil
+}

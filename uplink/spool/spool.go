@@ -1,0 +1,423 @@
+// Package spool is a durable log of opaque entries over tidwall/wal: what is
+// appended is kept through power cuts until every cursor has acknowledged it,
+// or is counted with the range of its indexes.
+//
+// A spool is a directory; docs/spool-format.md describes the bytes in it.
+// Entries stand in chapters, small logs of one segment each that are removed
+// whole. Indexes begin at 1, ascend, and are never used twice; they may skip a
+// few thousand after a crash (see highWater).
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/tidwall/wal"
+)
+
+// Errors that callers tell apart, beside ErrLocked and ErrNewer.
+var (
+	// ErrEnd says that End was called and the cursor has read everything.
+	ErrEnd = errors.New("spool: no more entries")
+	// ErrNone says that there is no entry to read yet.
+	ErrNone = errors.New("spool: no entry yet")
+	// ErrClosed says that the spool or the cursor is closed.
+	ErrClosed = errors.New("spool: closed")
+)
+
+// Special values of Options.Sync.
+const (
+	// SyncAlways makes Append return only when the entry is durable.
+	SyncAlways time.Duration = 1
+	// SyncNever leaves it to Sync, End and Close. Finished chapters are synced
+	// all the same.
+	SyncNever time.Duration = -1
+)
+
+const (
+	defaultSync         = time.Second
+	defaultChapterBytes = 1 << 20
+	maxChapterBytes     = 1 << 30
+
+	// batchBytes is how much is collected before it is written. Entries are
+	// written earlier when a cursor wants them or a sync is due.
+	batchBytes = 128 << 10
+
+	// maxUnsynced is how many finished chapters may wait for their sync, each
+	// with its bytes in memory, before Append waits for the disk.
+	maxUnsynced = 4
+)
+
+// Options of Open. The zero value is usable.
+type Options struct {
+	// Sync is how long an entry or an acknowledgement may wait until it is
+	// durable, 1 s if zero; see also SyncAlways and SyncNever.
+	Sync time.Duration
+	// ChapterBytes is the size at which a chapter is finished, 1 MiB if zero.
+	// About as much memory is in use while it is written.
+	ChapterBytes int64
+	// MaxBytes is the most that chapters may take; 0 sets no limit. The oldest
+	// chapters are evicted for it, read or not, and counted. It should be a
+	// multiple of ChapterBytes.
+	MaxBytes int64
+	// Logger is told of repairs, losses and disk errors; nil for none.
+	Logger *slog.Logger
+}
+
+// Spool is an open spool.
+//
+// Append is for one goroutine at a time, a Cursor for one each; the other
+// methods are safe for concurrent use.
+type Spool struct {
+	dir      string
+	interval time.Duration
+	opts     Options
+	fs       fileSystem
+	log      *slog.Logger
+	lock     io.Closer
+	meta     meta
+	report   Report
+
+	// syncing is held by who makes things durable or removes them. It is taken
+	// before mu.
+	syncing sync.Mutex
+	gone    bool // the files are closed
+
+	mu       sync.Mutex
+	room     *sync.Cond // on mu: a finished chapter's log was closed
+	chapters []*chapter // ascending; the last one may be current
+	current  *chapter   // being appended to, or nil
+	unsynced int        // finished chapters whose log is open
+	trash    []*removal
+	bytes    int64 // in chapters
+
+	// after is chapter.after for the next chapter to be made.
+	after uint64
+	// The indexes up to flushed are in chapters, those from there to next-1 in
+	// the batch.
+	flushed, next, durable uint64
+	batch                  wal.Batch
+	batched                int64 // bytes in batch
+	frame                  []byte
+
+	water      highWater
+	waterSlots *slotFile
+
+	cursors  map[string]*position
+	waiting  int // cursors that wait for an entry
+	counters counters
+	ended    bool
+	closed   bool
+
+	dirty, urgent, stop, stopped chan struct{}
+	complaint                    throttle // of run
+	evicting                     throttle
+}
+
+// Open opens the spool in a directory, making or repairing it as need be, and
+// locks it. What is damaged is set aside in its folder quarantine, and Report
+// says so; Open itself fails only where another process has the spool open
+// (ErrLocked), a newer milepost made it (ErrNewer), or the directory cannot be
+// read and written.
+func Open(dir string, opts Options) (*Spool, error) {
+	return open(dir, opts, disk{})
+}
+
+func open(dir string, opts Options, fsys fileSystem) (*Spool, error) {
+	s := &Spool{
+		opts: opts, fs: fsys, log: opts.Logger, interval: opts.Sync, cursors: map[string]*position{},
+		dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	s.room = sync.NewCond(&s.mu)
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.interval == 0 {
+		s.interval = defaultSync
+	}
+	if s.opts.ChapterBytes <= 0 {
+		s.opts.ChapterBytes = defaultChapterBytes
+	}
+	s.opts.ChapterBytes = min(s.opts.ChapterBytes, maxChapterBytes)
+	var err error
+	if s.dir, err = filepath.Abs(dir); err == nil {
+		err = s.recover()
+	}
+	if err != nil {
+		s.closeFiles()
+		return nil, fmt.Errorf("spool %s: %w", dir, err)
+	}
+	go s.run()
+	return s, nil
+}
+
+// ID is the spool's own number, drawn at random when it was made. Indexes of
+// spools with different IDs have nothing to do with one another. A spool gets a
+// new ID when the file that keeps its indexes apart is lost.
+func (s *Spool) ID() [16]byte { return s.meta.id }
+
+// Report says what Open found and repaired.
+func (s *Spool) Report() Report { return s.report }
+
+// Append adds an entry and returns its index. Cursors see it at once; it is
+// durable with the next sync. The payload may be empty and is copied.
+//
+// An index of 0 says that the entry was not taken, and may be tried again. With
+// SyncAlways, an index and an error say that it was taken but is not durable
+// yet. Append waits where the disk is far behind.
+func (s *Spool) Append(payload []byte) (index uint64, err error) {
+	if len(payload) > MaxEntry {
+		return 0, fmt.Errorf("spool: an entry of %d bytes is too large, %d are allowed", len(payload), MaxEntry)
+	}
+	s.mu.Lock()
+	index, err = s.appendLocked(payload)
+	s.mu.Unlock()
+	if err == nil && s.interval == SyncAlways {
+		err = s.Sync()
+	}
+	return index, err
+}
+
+func (s *Spool) appendLocked(payload []byte) (uint64, error) {
+	for s.unsynced > maxUnsynced && !s.closed {
+		s.room.Wait()
+	}
+	if s.closed {
+		return 0, ErrClosed
+	}
+	if s.ended {
+		return 0, ErrEnd
+	}
+	size := recordSize(len(payload))
+	if s.batched > 0 && s.batched+size > batchBytes {
+		if err := s.flushLocked(); err != nil {
+			return 0, err
+		}
+	}
+	if s.next > s.water.reserved {
+		if err := s.reserveLocked(); err != nil {
+			return 0, err
+		}
+	}
+	index := s.next
+	s.frame = appendFrame(s.frame[:0], index, payload)
+	s.batch.Write(index, s.frame)
+	s.batched += size
+	s.next++
+	s.counters.appended++
+	s.counters.payloadBytes += uint64(len(payload))
+	s.wakeLocked()
+	s.markDirty()
+	return index, nil
+}
+
+// flushLocked writes the batch to the current chapter, or to a new one.
+//
+// After an error the log that gave it is abandoned, as tidwall/wal then has in
+// memory what is not on disk: the chapter is cut back to what was written
+// before, and the batch, which is still whole, goes to a fresh chapter next
+// time.
+func (s *Spool) flushLocked() error {
+	if s.batched == 0 {
+		return nil
+	}
+	if s.current == nil {
+		s.evictLocked(s.opts.ChapterBytes)
+		ch, err := createChapter(s.fs, s.chaptersDir(), s.flushed+1, s.after)
+		if err != nil {
+			s.counters.writeErrors++
+			return fmt.Errorf("spool: beginning a chapter: %w", err)
+		}
+		s.current = ch
+		s.chapters = append(s.chapters, ch)
+	}
+	ch := s.current
+	if err := ch.log.WriteBatch(&s.batch); err != nil {
+		s.counters.writeErrors++
+		s.abandonLocked(ch)
+		return fmt.Errorf("spool: writing to %s: %w", ch.segment(), err)
+	}
+	ch.size += s.batched
+	ch.last = s.next - 1
+	s.bytes += s.batched
+	s.counters.segmentBytes += uint64(s.batched)
+	s.batched = 0
+	s.flushed = ch.last
+	s.after = ch.last
+	if ch.size >= s.opts.ChapterBytes {
+		s.finishLocked(ch)
+	}
+	return nil
+}
+
+// finishLocked ends the current chapter; the syncing goroutine does the rest.
+func (s *Spool) finishLocked(ch *chapter) {
+	ch.done = true
+	s.current = nil
+	s.unsynced++
+	notify(s.urgent)
+}
+
+// abandonLocked ends the current chapter after a write error.
+func (s *Spool) abandonLocked(ch *chapter) {
+	ch.closeLog()
+	ch.done = true
+	s.current = nil
+	if ch.size > 0 {
+		// Should this fail, the chapter still ends where the next one begins.
+		ch.file.Truncate(ch.size)
+		return
+	}
+	ch.removed = true
+	s.chapters = s.chapters[:len(s.chapters)-1]
+	ch.file.Close()
+	s.fs.Remove(ch.segment())
+	s.fs.Remove(ch.path)
+}
+
+// reserveLocked makes a further block of indexes usable.
+func (s *Spool) reserveLocked() error {
+	w := s.water
+	w.clean = false
+	w.reserved = s.next - 1 + reserveBlock
+	return s.putWaterLocked(w)
+}
+
+// putWaterLocked brings the high-water mark up to date and makes it durable.
+func (s *Spool) putWaterLocked(w highWater) error {
+	w.last, w.after, w.next = s.lastStoredLocked(), s.after, s.next
+	if err := s.waterSlots.put(w.encode()); err != nil {
+		s.counters.syncErrors++
+		return fmt.Errorf("spool: writing the high-water mark: %w", err)
+	}
+	s.counters.syncs++
+	s.water = w
+	return nil
+}
+
+// lastStoredLocked is the last index that stands in a chapter, or stood in one
+// that was removed on purpose.
+func (s *Spool) lastStoredLocked() uint64 {
+	last := s.water.removedTo
+	if n := len(s.chapters); n > 0 {
+		last = max(last, s.chapters[n-1].last)
+	}
+	return last
+}
+
+// wakeLocked tells the waiting cursors that something has changed.
+func (s *Spool) wakeLocked() {
+	if s.waiting == 0 {
+		return
+	}
+	for _, p := range s.cursors {
+		if p.waiting {
+			p.waiting = false
+			notify(p.wake)
+		}
+	}
+	s.waiting = 0
+}
+
+func (s *Spool) markDirty() { notify(s.dirty) }
+
+// notify leaves a token in a channel that holds one.
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Durable returns the highest index that is known to survive a power cut,
+// together with all below it.
+func (s *Spool) Durable() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.durable
+}
+
+// End says that nothing more will be appended: cursors get ErrEnd when they
+// have read everything. It makes everything durable.
+func (s *Spool) End() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	s.ended = true
+	s.wakeLocked()
+	s.mu.Unlock()
+	return s.Sync()
+}
+
+// Close makes everything durable and closes the spool and its cursors. Cursors
+// that wait get ErrClosed. An error says what may be lost, or what was not
+// tidied up; the spool is closed all the same.
+func (s *Spool) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	s.closed = true
+	s.wakeLocked()
+	s.room.Broadcast()
+	s.mu.Unlock()
+	close(s.stop)
+	<-s.stopped
+
+	err := s.sync(true)
+	s.mu.Lock()
+	if s.current != nil {
+		s.finishLocked(s.current)
+	}
+	s.mu.Unlock()
+	if e := s.sync(true); err == nil {
+		err = e
+	}
+	s.syncing.Lock()
+	defer s.syncing.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = true
+	if err == nil && s.batched == 0 {
+		w := s.water
+		w.clean = true
+		w.reserved = s.next - 1
+		err = s.putWaterLocked(w)
+	}
+	if lost := s.next - 1 - s.flushed; lost > 0 {
+		err = fmt.Errorf("%w (%d entries were never written)", err, lost)
+	}
+	s.closeFiles()
+	return err
+}
+
+func (s *Spool) closeFiles() {
+	for _, ch := range s.chapters {
+		ch.closeLog()
+		if ch.file != nil {
+			ch.file.Close()
+		}
+	}
+	for _, p := range s.cursors {
+		p.slots.close()
+	}
+	if s.waterSlots != nil {
+		s.waterSlots.close()
+	}
+	if s.lock != nil {
+		s.lock.Close()
+	}
+}
+
+func (s *Spool) chaptersDir() string   { return filepath.Join(s.dir, "chapters") }
+func (s *Spool) cursorsDir() string    { return filepath.Join(s.dir, "cursors") }
+func (s *Spool) quarantineDir() string { return filepath.Join(s.dir, "quarantine") }
+func (s *Spool) trashDir() string      { return filepath.Join(s.dir, "trash") }

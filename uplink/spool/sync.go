@@ -1,0 +1,339 @@
+package spool
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+)
+
+// run makes things durable until Close. The timer starts with the first change
+// after a sync, so an idle spool lets the disk sleep.
+func (s *Spool) run() {
+	defer close(s.stopped)
+	retry := s.interval
+	if retry <= SyncAlways {
+		retry = defaultSync
+	}
+	var due <-chan time.Time
+	for {
+		var err error
+		select {
+		case <-s.stop:
+			return
+		case <-s.dirty:
+			if due == nil && s.interval > SyncAlways {
+				due = time.After(s.interval)
+			}
+			continue
+		case <-due:
+			due = nil
+			err = s.sync(true)
+		case <-s.urgent:
+			err = s.sync(false)
+		}
+		if err == nil {
+			s.complaint.over()
+			continue
+		}
+		if s.complaint.due(err.Error()) {
+			s.log.Error("the spool cannot make entries durable and keeps trying", "dir", s.dir, "error", err)
+		}
+		if due == nil {
+			due = time.After(retry)
+		}
+	}
+}
+
+// Sync makes everything that was appended and acknowledged durable.
+func (s *Spool) Sync() error { return s.sync(true) }
+
+// sync makes finished chapters, cursors and removals durable and, if all is
+// set, the batch and the current chapter. It goes as far as it can and returns
+// the first error.
+//
+// Entries come before the cursors that passed them, and both before a removal,
+// so what is on disk at any instant is a state that was true once.
+func (s *Spool) sync(all bool) (err error) {
+	s.syncing.Lock()
+	defer s.syncing.Unlock()
+	if s.gone {
+		return ErrClosed
+	}
+	if e := s.syncChapters(all); e != nil {
+		err = e
+	}
+	if e := s.syncCursors(); err == nil {
+		err = e
+	}
+	if e := s.removeChapters(); err == nil {
+		err = e
+	}
+	return err
+}
+
+func (s *Spool) syncChapters(all bool) (err error) {
+	type job struct {
+		ch   *chapter
+		size int64
+		last uint64
+		done bool
+	}
+	var jobs []job
+	s.mu.Lock()
+	if all {
+		err = s.flushLocked()
+		if !s.water.clean && s.water.reserved < s.next+reserveBlock/2 {
+			// Ahead of need, so that Append seldom has to wait for it.
+			if e := s.reserveLocked(); err == nil {
+				err = e
+			}
+		}
+	}
+	for _, ch := range s.chapters {
+		if ch.file != nil && (all || ch.done) {
+			jobs = append(jobs, job{ch, ch.size, ch.last, ch.done})
+		}
+	}
+	flushed := s.flushed
+	s.mu.Unlock()
+
+	good := true
+	for _, j := range jobs {
+		if e := s.syncChapter(j.ch, j.size, j.done); e != nil {
+			good = false
+			if err == nil {
+				err = fmt.Errorf("spool: syncing %s: %w", j.ch.segment(), e)
+			}
+		}
+		if good {
+			s.mu.Lock()
+			s.durable = max(s.durable, j.last)
+			s.mu.Unlock()
+		}
+	}
+	if good && all {
+		s.mu.Lock()
+		s.durable = max(s.durable, flushed)
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// syncChapter makes one chapter durable, and closes it if it is done.
+func (s *Spool) syncChapter(ch *chapter, size int64, done bool) error {
+	if !done && ch.named && ch.synced == size {
+		return nil
+	}
+	lost, err := ch.sync(s.fs, size)
+	s.mu.Lock()
+	s.counters.syncs++
+	if ch.removed {
+		s.mu.Unlock()
+		return nil
+	}
+	if err != nil {
+		s.counters.syncErrors++
+		if ch == s.current {
+			s.finishLocked(ch)
+		}
+		done, size = true, ch.size
+	}
+	s.mu.Unlock()
+	if err != nil && ch.suspect {
+		lost, err = ch.sync(s.fs, size)
+	}
+	s.mu.Lock()
+	for _, l := range lost {
+		s.loseLocked(ch, l, "gone after a failed sync")
+	}
+	log := ch.log
+	if done && log != nil {
+		ch.log = nil
+		s.unsynced--
+		s.room.Broadcast()
+	}
+	closing := done && err == nil
+	f := ch.file
+	if closing {
+		ch.file = nil
+	}
+	s.mu.Unlock()
+	if done && log != nil {
+		log.Close() // Its own sync has nothing left to do; ours is the one that counts.
+	}
+	if closing {
+		f.Close()
+	}
+	return err
+}
+
+func (s *Spool) syncCursors() (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.cursors {
+		if !p.dirty {
+			continue
+		}
+		value, accounted := p.encode(), p.accounted
+		p.dirty = false
+		s.mu.Unlock()
+		e := p.slots.put(value)
+		s.mu.Lock()
+		s.counters.syncs++
+		if e == nil {
+			p.persisted = accounted
+			continue
+		}
+		p.dirty = true
+		s.counters.syncErrors++
+		if err == nil {
+			err = fmt.Errorf("spool: writing cursor %s: %w", p.name, e)
+		}
+	}
+	return err
+}
+
+// removal is a chapter to be taken away.
+type removal struct {
+	ch    *chapter
+	to    string // "trash" or "quarantine"
+	moved string // where it is by now, if it has left its place
+}
+
+// removeLocked takes chapter i out of the spool. Its files go with the next
+// sync.
+func (s *Spool) removeLocked(i int, to string) {
+	ch := s.chapters[i]
+	if ch.damaged {
+		to = "quarantine"
+	}
+	ch.removed = true
+	s.bytes -= ch.size
+	s.chapters = append(s.chapters[:i:i], s.chapters[i+1:]...)
+	s.trash = append(s.trash, &removal{ch: ch, to: to})
+}
+
+// evictLocked drops the oldest chapters until so many bytes more fit into the
+// quota. What a cursor has not acknowledged counts as evicted.
+func (s *Spool) evictLocked(more int64) {
+	if s.opts.MaxBytes <= 0 {
+		return
+	}
+	for len(s.chapters) > 0 && s.chapters[0] != s.current && s.bytes+more > s.opts.MaxBytes {
+		ch := s.chapters[0]
+		unread := len(s.cursors) == 0
+		for _, p := range s.cursors {
+			if p.accounted < ch.last {
+				unread = true
+				s.accountLocked(p, ch.last, true)
+			}
+		}
+		if unread {
+			s.water.evictedTo = ch.last
+			s.water.evictedEntries += ch.entries()
+			s.water.evictedBytes += uint64(ch.size)
+			if s.evicting.due("") {
+				s.log.Warn("the spool is full: evicting the oldest entries", "dir", s.dir, "from", ch.base, "to", ch.last, "entries", ch.entries())
+			}
+		}
+		s.water.removedTo = ch.last
+		s.removeLocked(0, "trash")
+	}
+}
+
+// releaseLocked drops the chapters that all cursors have passed durably.
+func (s *Spool) releaseLocked() {
+	if len(s.cursors) == 0 {
+		return
+	}
+	passed := s.next
+	for _, p := range s.cursors {
+		passed = min(passed, p.persisted)
+	}
+	for len(s.chapters) > 0 && s.chapters[0].done && s.chapters[0].last <= passed {
+		s.counters.released += s.chapters[0].entries()
+		s.water.removedTo = s.chapters[0].last
+		s.removeLocked(0, "trash")
+	}
+}
+
+// removeChapters takes removed chapters off the disk. The high-water mark says
+// so first: whatever a crash leaves of them is known to be of no use then, and
+// no directory needs a sync.
+func (s *Spool) removeChapters() (err error) {
+	s.mu.Lock()
+	s.releaseLocked()
+	trash := s.trash
+	if len(trash) == 0 {
+		s.mu.Unlock()
+		return nil
+	}
+	s.trash = nil
+	err = s.putWaterLocked(s.water)
+	s.mu.Unlock()
+
+	var left []*removal
+	for _, r := range trash {
+		if err == nil {
+			err = s.remove(r)
+		}
+		if err != nil {
+			left = append(left, r)
+		}
+	}
+	s.mu.Lock()
+	s.trash = append(left, s.trash...)
+	s.mu.Unlock()
+	return err
+}
+
+func (s *Spool) remove(r *removal) (err error) {
+	ch := r.ch
+	s.mu.Lock()
+	if ch.log != nil {
+		s.unsynced--
+		s.room.Broadcast()
+	}
+	ch.closeLog()
+	s.mu.Unlock()
+	if ch.file != nil {
+		ch.file.Close()
+		ch.file = nil
+	}
+	if r.moved == "" {
+		if r.moved, err = s.moveAway(ch.path, r.to); err != nil {
+			return fmt.Errorf("spool: removing a chapter: %w", err)
+		}
+		if r.to == "quarantine" {
+			s.mu.Lock()
+			s.water.quarantined += uint64(ch.size)
+			s.mu.Unlock()
+		}
+	}
+	if r.to == "trash" {
+		return s.fs.RemoveAll(r.moved)
+	}
+	return nil
+}
+
+// moveAway renames a file or directory into the trash or the quarantine, under
+// a name that is free there.
+func (s *Spool) moveAway(path, to string) (string, error) {
+	taken := map[string]bool{}
+	names, err := s.fs.ReadDir(filepath.Join(s.dir, to))
+	if err != nil {
+		return "", err
+	}
+	for _, n := range names {
+		taken[n.Name()] = true
+	}
+	name := filepath.Base(path)
+	for i := 1; taken[name]; i++ {
+		name = fmt.Sprintf("%s.%d", filepath.Base(path), i)
+	}
+	moved := filepath.Join(s.dir, to, name)
+	if err := s.fs.Rename(path, moved); err != nil {
+		return "", err
+	}
+	return moved, nil
+}
