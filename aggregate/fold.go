@@ -31,10 +31,16 @@ const fewValues = 256
 // memory. It returns the number of samples that no number can stand for (NaN
 // and infinities of a Float series), which are left out.
 func (f *ColumnFolder) Fold(series *Series, c Column, window *Window, out *Summary) (notFinite uint64) {
-	*out = Summary{Histogram: histogram.New()}
 	switch {
 	case len(c.Values) == 0:
+		out.Count = 0
 		return 0
+	case len(c.Values) == 1 && series.Kind == Integer:
+		out.Constant(series, c.Values[0], uint64(c.Weights[0]), &window.countSlab)
+		return 0
+	}
+	*out = Summary{Histogram: histogram.New()}
+	switch {
 	case series.Kind == Float:
 		if c, notFinite = f.finite(c); len(c.Values) == 0 {
 			return notFinite
@@ -122,7 +128,7 @@ func (f *ColumnFolder) histogram(series *Series, c Column, window *Window, out *
 		a, b = b, a
 	}
 	if a == b {
-		f.index.Single(&out.Histogram, a, out.Count, window.counts)
+		out.Histogram.Single(a, out.Count, &window.countSlab)
 		return
 	}
 	if width := uint64(out.Max) - uint64(out.Min); series.Kind != Float && width < fewValues && width < uint64(len(c.Values)) {
@@ -142,7 +148,7 @@ func (f *ColumnFolder) histogram(series *Series, c Column, window *Window, out *
 			physical[i] = series.Physical(v)
 		}
 	}
-	f.index.Build(&out.Histogram, physical, c.Weights, a, b, window.counts)
+	f.index.Build(&out.Histogram, physical, c.Weights, a, b, &window.countSlab)
 }
 
 // countRaw counts the values from low on, width of them, and returns those that

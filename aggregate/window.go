@@ -1,6 +1,10 @@
 package aggregate
 
-import "sync"
+import (
+	"sync"
+
+	"milepost/aggregate/histogram"
+)
 
 // Window holds the summaries of one tumbling window.
 type Window struct {
@@ -17,7 +21,7 @@ type Window struct {
 
 	// Memory that Groups[i].Summaries and their histograms' counts are cut from.
 	summarySlab []Summary
-	countSlab   []uint64
+	countSlab   histogram.Slab
 }
 
 var windows = sync.Pool{New: func() any { return new(Window) }}
@@ -36,7 +40,7 @@ func (w *Window) Release() {
 	clear(w.Groups)
 	w.Groups = w.Groups[:0]
 	w.summarySlab = w.summarySlab[:0]
-	w.countSlab = w.countSlab[:0]
+	w.countSlab.Reset()
 	windows.Put(w)
 }
 
@@ -45,13 +49,6 @@ func (w *Window) AddGroup(g *Group) []Summary {
 	summaries := cut(&w.summarySlab, len(g.Series))
 	w.Groups = append(w.Groups, GroupSummary{g, summaries})
 	return summaries
-}
-
-// counts cuts n zeroes for a histogram.
-func (w *Window) counts(n int) []uint64 {
-	counts := cut(&w.countSlab, n)
-	clear(counts)
-	return counts
 }
 
 // cut takes n elements from a slab; when it is used up a larger one takes its

@@ -51,10 +51,11 @@ func (d *BatchDecoder) Decode(payload []byte, dst []Record) ([]Record, error) {
 	if err != nil {
 		return dst, fmt.Errorf("batch: %w", err)
 	}
+	var slab histogram.Slab // not the decoder's: the records stay valid
 	start := len(dst)
 	head.Sequence = sequence
 	for i, window := range windows {
-		if dst, err = decodeWindow(window, &head, groups, dst); err != nil {
+		if dst, err = decodeWindow(window, &head, groups, &slab, dst); err != nil {
 			return dst[:start], fmt.Errorf("batch from record %d on: window %d: %w", sequence, i, err)
 		}
 	}
@@ -117,7 +118,7 @@ func (d *BatchDecoder) group(encoded []byte) (*aggregate.Group, error) {
 
 // decodeWindow appends a window's records; head is the first record's identity
 // and advances with each.
-func decodeWindow(window []byte, head *Record, groups []*aggregate.Group, dst []Record) ([]Record, error) {
+func decodeWindow(window []byte, head *Record, groups []*aggregate.Group, slab *histogram.Slab, dst []Record) ([]Record, error) {
 	head.Start, head.Duration, head.Revision = 0, 0, 0
 	err := eachField(window, func(field protowire.Number, v uint64, b []byte) error {
 		switch field {
@@ -142,7 +143,7 @@ func decodeWindow(window []byte, head *Record, groups []*aggregate.Group, dst []
 					}
 					dst = append(dst, *head)
 					head.Sequence++
-					return decodeSummary(b, &dst[len(dst)-1])
+					return decodeSummary(b, &dst[len(dst)-1], slab)
 				}
 				return nil
 			})
@@ -152,7 +153,7 @@ func decodeWindow(window []byte, head *Record, groups []*aggregate.Group, dst []
 	return dst, err
 }
 
-func decodeSummary(encoded []byte, r *Record) error {
+func decodeSummary(encoded []byte, r *Record, slab *histogram.Slab) error {
 	var (
 		series uint64
 		varies bool
@@ -195,7 +196,7 @@ func decodeSummary(encoded []byte, r *Record) error {
 		case summaryNegFirst:
 			s.Histogram.Negative.Offset = int32(protowire.DecodeZigZag(v))
 		case summaryPos, summaryNeg:
-			counts, err := decodeCounts(b)
+			counts, err := decodeRuns(b, slab)
 			if field == summaryPos {
 				s.Histogram.Positive.Counts = counts
 			} else {
@@ -216,7 +217,7 @@ func decodeSummary(encoded []byte, r *Record) error {
 		return fmt.Errorf("%s.%s: a summary of no samples", r.Group.Name, r.Series.Name)
 	}
 	if !varies {
-		r.Summary.Constant(r.Series, s.First, s.Count, func(n int) []uint64 { return make([]uint64, n) })
+		r.Summary.Constant(r.Series, s.First, s.Count, slab)
 		return nil
 	}
 	if highSet {
@@ -231,8 +232,11 @@ func decodeSummary(encoded []byte, r *Record) error {
 	return nil
 }
 
-func decodeCounts(b []byte) ([]uint64, error) {
-	var counts []uint64
+// decodeRuns reads a sign's counts, in which a 0 is followed by the number of
+// empty buckets that it stands for.
+func decodeRuns(b []byte, slab *histogram.Slab) ([]uint64, error) {
+	var counts [histogram.MaxBuckets]uint64
+	used := 0
 	for len(b) > 0 {
 		v, n := protowire.ConsumeVarint(b)
 		if n < 0 {
@@ -240,18 +244,37 @@ func decodeCounts(b []byte) ([]uint64, error) {
 		}
 		b = b[n:]
 		run := uint64(1)
-		if v == 0 { // the number of empty buckets
+		if v == 0 {
 			if run, n = protowire.ConsumeVarint(b); n < 0 {
 				return nil, fmt.Errorf("histogram: %w", protowire.ParseError(n))
 			}
 			b = b[n:]
 		}
-		if run > uint64(histogram.MaxBuckets-len(counts)) {
-			return nil, fmt.Errorf("histogram of more than %d buckets", histogram.MaxBuckets)
+		if run > uint64(len(counts)-used) {
+			return nil, errTooManyBuckets
 		}
-		for range run {
-			counts = append(counts, v)
+		counts[used] = v
+		used += int(run)
+	}
+	cut := slab.Cut(used)
+	copy(cut, counts[:])
+	return cut, nil
+}
+
+var errTooManyBuckets = fmt.Errorf("histogram of more than %d buckets", histogram.MaxBuckets)
+
+// decodeCounts reads packed counts.
+func decodeCounts(b []byte) ([]uint64, error) {
+	var counts []uint64
+	for len(b) > 0 {
+		v, n := protowire.ConsumeVarint(b)
+		if n < 0 {
+			return nil, fmt.Errorf("histogram: %w", protowire.ParseError(n))
 		}
+		if len(counts) == histogram.MaxBuckets {
+			return nil, errTooManyBuckets
+		}
+		counts, b = append(counts, v), b[n:]
 	}
 	return counts, nil
 }

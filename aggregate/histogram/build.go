@@ -1,19 +1,38 @@
 package histogram
 
+// Slab is memory that counts are cut from. The zero value is empty and grows.
+type Slab struct{ counts []uint64 }
+
+// Cut returns n zeroes. When the memory is used up a larger piece takes its
+// place; what was cut from the old one stays valid.
+func (s *Slab) Cut(n int) []uint64 {
+	used := len(s.counts)
+	if used+n > cap(s.counts) {
+		s.counts = make([]uint64, 0, max(2*cap(s.counts), n, 256))
+		used = 0
+	}
+	s.counts = s.counts[:used+n]
+	cut := s.counts[used : used+n : used+n]
+	clear(cut)
+	return cut
+}
+
+// Reset takes all memory back.
+func (s *Slab) Reset() { s.counts = s.counts[:0] }
+
 // Builder makes histograms of whole columns of values at once. It holds scratch
 // memory: one a goroutine.
 type Builder struct {
 	indexes []int32
 }
 
-// Single makes h the histogram of one value, count times. The memory for the
-// counts comes from alloc, which returns n zeroes.
-func (b *Builder) Single(h *Histogram, x float64, count uint64, alloc func(n int) []uint64) {
+// Single makes h, which must be empty, the histogram of one value, count times.
+func (h *Histogram) Single(x float64, count uint64, slab *Slab) {
 	if x == 0 {
 		h.Zero = count
 		return
 	}
-	counts := alloc(1)
+	counts := slab.Cut(1)
 	counts[0] = count
 	if x > 0 {
 		h.Positive = Buckets{Index(x), counts}
@@ -24,14 +43,14 @@ func (b *Builder) Single(h *Histogram, x float64, count uint64, alloc func(n int
 
 // Build makes h, which must be empty, the histogram of values with their
 // weights. All are finite, and low and high are the lowest and highest of them.
-func (b *Builder) Build(h *Histogram, values []float64, weights []uint32, low, high float64, alloc func(n int) []uint64) {
+func (b *Builder) Build(h *Histogram, values []float64, weights []uint32, low, high float64, slab *Slab) {
 	switch {
 	case low > 0:
-		h.Scale, h.Positive = oneSign(values, weights, Index(low), Index(high), alloc)
+		h.Scale, h.Positive = oneSign(values, weights, Index(low), Index(high), slab)
 	case high < 0:
-		h.Scale, h.Negative = oneSign(values, weights, Index(high), Index(low), alloc)
+		h.Scale, h.Negative = oneSign(values, weights, Index(high), Index(low), slab)
 	default:
-		b.anySign(h, values, weights, alloc)
+		b.anySign(h, values, weights, slab)
 	}
 }
 
@@ -44,10 +63,10 @@ func shiftToFit(first, last int32) (shift uint) {
 	return shift
 }
 
-func oneSign(values []float64, weights []uint32, first, last int32, alloc func(n int) []uint64) (int8, Buckets) {
+func oneSign(values []float64, weights []uint32, first, last int32, slab *Slab) (int8, Buckets) {
 	shift := shiftToFit(first, last)
 	first, last = first>>shift, last>>shift
-	counts := alloc(int(last-first) + 1)
+	counts := slab.Cut(int(last-first) + 1)
 	weights = weights[:len(values)]
 	for i, x := range values {
 		counts[Index(x)>>(shift&31)-first] += uint64(weights[i])
@@ -55,7 +74,7 @@ func oneSign(values []float64, weights []uint32, first, last int32, alloc func(n
 	return int8(MaxScale - int(shift)), Buckets{first, counts}
 }
 
-func (b *Builder) anySign(h *Histogram, values []float64, weights []uint32, alloc func(n int) []uint64) {
+func (b *Builder) anySign(h *Histogram, values []float64, weights []uint32, slab *Slab) {
 	if cap(b.indexes) < len(values) {
 		b.indexes = make([]int32, max(256, 2*len(values)))
 	}
@@ -86,10 +105,10 @@ func (b *Builder) anySign(h *Histogram, values []float64, weights []uint32, allo
 	}
 	h.Scale = int8(MaxScale - int(shift))
 	if firstPositive != none {
-		h.Positive = Buckets{firstPositive >> shift, alloc(int(lastPositive>>shift-firstPositive>>shift) + 1)}
+		h.Positive = Buckets{firstPositive >> shift, slab.Cut(int(lastPositive>>shift-firstPositive>>shift) + 1)}
 	}
 	if firstNegative != none {
-		h.Negative = Buckets{firstNegative >> shift, alloc(int(lastNegative>>shift-firstNegative>>shift) + 1)}
+		h.Negative = Buckets{firstNegative >> shift, slab.Cut(int(lastNegative>>shift-firstNegative>>shift) + 1)}
 	}
 	for i, x := range values {
 		switch {

@@ -287,6 +287,9 @@ func (s *scanner) bus(name []byte) (uint16, bool) {
 	return i, true
 }
 
+// Buses implements [can.Source] for what embeds the scanner.
+func (s *scanner) Buses() []string { return s.buses }
+
 // position is where the next line begins.
 func (s *scanner) position() Position {
 	return Position{Offset: s.base + int64(s.pos), Line: s.line, Time: s.last, Bus: s.headerBus}

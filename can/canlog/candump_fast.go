@@ -55,7 +55,10 @@ func (s *scanner) fast(frames []can.Frame) int {
 		return 0
 	}
 scan:
-	for n < len(frames) && len(buf)-pos >= fastLine {
+	for i := range frames {
+		if len(buf)-pos < fastLine {
+			break
+		}
 		line := (*[fastLine]byte)(buf[pos:])
 		text0 := binary.LittleEndian.Uint64(line[0:8])
 		text1 := binary.LittleEndian.Uint32(line[8:12]) & 0xFFFFFF
@@ -74,15 +77,14 @@ scan:
 		key0 := binary.LittleEndian.Uint64(line[keyAt : keyAt+8])
 		key1 := binary.LittleEndian.Uint64(line[keyAt+8 : keyAt+16])
 		payloadAt := pos + keyAt + 1
-		if mark := firstByte(key0, '#'); mark != 0 {
-			below := (mark ^ (mark - 1)) >> 8
-			key0 &= below
+		if mark := firstByte(key1, '#'); mark != 0 {
+			// An earlier # in key0 makes a text that no stream is known by.
+			key1 &= belowFirst(mark)
+			payloadAt += 8 + trailingBytes(mark)
+		} else if mark = firstByte(key0, '#'); mark != 0 {
+			key0 &= belowFirst(mark)
 			key1 = 0
 			payloadAt += trailingBytes(mark)
-		} else if mark = firstByte(key1, '#'); mark != 0 {
-			below := (mark ^ (mark - 1)) >> 8
-			key1 &= below
-			payloadAt += 8 + trailingBytes(mark)
 		} else {
 			break
 		}
@@ -123,7 +125,7 @@ scan:
 		flags |= can.Repeat * can.Flags(isZero(data^e.data))
 		e.data = data
 
-		f := &frames[n]
+		f := &frames[i]
 		f.Time = second.ns + int64(fraction)
 		f.ID = e.id
 		f.Stream = e.number
@@ -132,7 +134,7 @@ scan:
 		f.Len = e.len
 		f.RawDLC = 0
 		binary.LittleEndian.PutUint64(f.Data[:8], data)
-		n++
+		n = i + 1
 		pos = next
 	}
 	if n > 0 {

@@ -1,8 +1,9 @@
 // Package canlog reads and writes recorded CAN logs.
 //
 // Open finds out by content how a log is compressed (gzip, zstd or not at all)
-// and which format it has, and gives a [Log], which is a [can.Source]. The
-// formats so far are those of candump: see candump.go for its many dialects.
+// and which format it has, and gives a [Log], which is a [can.Source]. So far
+// that is the text of candump in all its dialects: the log files of candump -l,
+// what candump prints with any of its options, and what it printed in 2010.
 //
 // A log is read as far as it makes sense: a line that does not is counted,
 // reported to [Options].OnProblem, and costs only itself.
@@ -95,12 +96,12 @@ func (p Problem) String() string {
 // Log is an open log. It implements [can.Source] and is used by one goroutine
 // at a time; only Close may be called beside a Read, which it ends.
 type Log struct {
-	name    string
-	format  Format
-	reader  *candumpReader
-	input   *countingReader
-	size    int64
-	closers []func() error
+	name   string
+	format Format
+	reader *candumpReader
+	input  *countingReader
+	size   int64
+	file   *os.File // nil if Open did not open it
 }
 
 // Open opens the log at path; "-" is the standard input.
@@ -120,78 +121,69 @@ func Open(path string, opts Options) (*Log, error) {
 	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
 		log.size = info.Size()
 	}
-	log.closers = append(log.closers, file.Close)
+	log.file = file
 	return log, nil
 }
 
-// NewReader reads a log from r. It reads ahead: up to 64 KiB to recognise it.
-// Problems and errors call it name. Closing the Log does not close r.
+// NewReader reads a log from r. It reads ahead: up to 64 KiB to recognise it,
+// less if a line tells. Problems and errors call it name. Closing the Log does
+// not close r.
 //
-// If r is an io.Seeker and the log is not compressed, Options.From is reached
-// by seeking; the beginning of the log is taken to be at r's offset 0.
+// If r is a regular file, or another io.Seeker, and the log is not compressed,
+// Options.From is reached by seeking: the log begins at r's offset 0.
 func NewReader(name string, r io.Reader, opts Options) (*Log, error) {
 	log := &Log{name: name, input: &countingReader{r: r}}
-	store := make([]byte, readBufferSize)
-	n, err := readHead(log.input, store, 0, func(head []byte) bool { return len(head) >= 4 })
-	if err != nil && err != io.EOF {
+	if err := log.open(r, opts); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	text, compressed := io.Reader(log.input), false
-	var release func()
-	if unpack := decompressor(store[:n]); unpack != nil {
-		packed := io.MultiReader(bytes.NewReader(bytes.Clone(store[:n])), log.input)
-		if text, release, err = unpack(packed); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+	return log, nil
+}
+
+func (l *Log) open(r io.Reader, opts Options) error {
+	seeker, _ := r.(io.Seeker)
+	if seeker != nil {
+		if _, err := seeker.Seek(0, io.SeekCurrent); err != nil {
+			seeker = nil // a pipe
 		}
-		compressed, n = true, 0
-		log.closers = append(log.closers, func() error { release(); return nil })
-	}
-	fail := func(err error) (*Log, error) {
-		log.Close()
-		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 
-	if err == nil {
-		seen := 0
-		n, err = readHead(text, store, n, func(head []byte) bool {
-			// Each new line may be the one that tells.
-			news := head[seen:]
-			seen = len(head)
-			if len(head) >= detectSize || bytes.IndexByte(news, '\n') < 0 {
-				return len(head) >= detectSize
-			}
-			found := detect(head, opts.Relative)
-			return found.settled()
-		})
+	store := make([]byte, readBufferSize)
+	text := io.Reader(l.input)
+	n, err := readHead(text, store, 0, func(head []byte) bool { return len(head) >= longestMagic })
+	if unpack := decompressor(store[:n]); unpack != nil {
+		packed := io.MultiReader(bytes.NewReader(bytes.Clone(store[:n])), l.input)
+		if text, err = unpack(packed); err != nil {
+			return err
+		}
+		n, seeker = 0, nil
 	}
-	ended := err != nil
-	if ended && err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return fail(err)
+	if err == nil {
+		n, err = readHead(text, store, n, recognisable(opts))
+	}
+	ended := err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF)
+	if err != nil && !ended {
+		return err
 	}
 	found := detect(store[:min(n, detectSize)], opts.Relative)
 	if found.format == FormatUnknown && !(ended && onlyComments(store[:n])) {
-		return fail(unknownFormat(store[:n]))
+		return unknownFormat(store[:n])
 	}
-	log.format = FormatCandump
 
-	reader := newCandumpReader(name, text, store, n, found, opts)
+	l.format = FormatCandump
+	l.reader = newCandumpReader(l.name, text, store, n, found, opts)
 	if ended {
-		reader.end(err)
+		l.reader.end(err)
 	}
-	log.reader = reader
-	if opts.From.Offset > 0 {
-		var seeker io.Seeker
-		if !compressed {
-			seeker, _ = r.(io.Seeker)
-		}
-		if err := reader.seek(opts.From, seeker); err != nil {
-			return fail(err)
-		}
-		if seeker != nil {
-			log.input.n.Store(opts.From.Offset)
-		}
+	if opts.From.Offset == 0 {
+		return nil
 	}
-	return log, nil
+	if err := l.reader.seek(opts.From, seeker); err != nil {
+		return err
+	}
+	if seeker != nil {
+		l.input.n.Store(l.reader.base + int64(len(l.reader.buf)))
+	}
+	return nil
 }
 
 // Read implements [can.Source]. It returns the frames that have been read so
@@ -199,7 +191,7 @@ func NewReader(name string, r io.Reader, opts Options) (*Log, error) {
 func (l *Log) Read(frames []can.Frame) (int, error) { return l.reader.Read(frames) }
 
 // Buses implements [can.Source].
-func (l *Log) Buses() []string { return l.reader.buses }
+func (l *Log) Buses() []string { return l.reader.Buses() }
 
 // Format is the format that was recognised.
 func (l *Log) Format() Format { return l.format }
@@ -223,10 +215,8 @@ func (l *Log) Splittable() bool { return l.reader.splittable }
 
 // Close closes the file, if Open opened one. It ends a blocked Read.
 func (l *Log) Close() error {
-	var errs []error
-	for i := len(l.closers) - 1; i >= 0; i-- {
-		errs = append(errs, l.closers[i]())
+	if l.file == nil {
+		return nil
 	}
-	l.closers = nil
-	return errors.Join(errs...)
+	return l.file.Close()
 }

@@ -418,6 +418,6 @@ func ExampleNewReader() {
 		}
 	}
 	// Output:
-	// 1533201287000013000 can0 2C1 [0 20 223 20 187 202 58 145]
 	// drive.log:2: no frame behind the interface: "scrambled"
+	// 1533201287000013000 can0 2C1 [0 20 223 20 187 202 58 145]
 }

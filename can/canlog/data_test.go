@@ -41,6 +41,13 @@ func testData(t testing.TB, name string) string {
 	return path
 }
 
+var (
+	_ can.Source = (*Log)(nil)
+	_ can.Source = (*Text)(nil)
+	_ can.Source = (*Merge)(nil)
+	_ can.Source = (*Replayer)(nil)
+)
+
 // named is a frame with the name of its bus: what a log says, without the
 // numbers a reader gives.
 type named struct {

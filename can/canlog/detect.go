@@ -57,6 +57,25 @@ func (d *detection) settled() bool {
 		(d.asked != RelativeAuto || d.relativeLines == 0 || d.relativeLines >= settledLines)
 }
 
+// recognisable returns a function that tells whether the beginning of a log is
+// long enough to recognise it. It is called with more and more of it.
+func recognisable(opts Options) func(head []byte) bool {
+	seen := 0
+	return func(head []byte) bool {
+		news := head[seen:]
+		seen = len(head)
+		if len(head) >= detectSize {
+			return true
+		}
+		// Each new line may be the one that tells.
+		if bytes.IndexByte(news, '\n') < 0 {
+			return false
+		}
+		found := detect(head, opts.Relative)
+		return found.settled()
+	}
+}
+
 func detect(head []byte, relative RelativeTimes) detection {
 	d := detection{asked: relative, relative: relative, splittable: true}
 	s := newScanner("", Options{})

@@ -53,26 +53,30 @@ const maxEmptyReads = 100
 // zstd --long, and the limit of the zstd command itself.
 const maxZstdWindow = 128 << 20
 
+// longestMagic is the length of the longest magic number of compressed data.
+const longestMagic = 4
+
 // decompressor recognises compressed data by its magic number; nil if it is
-// not.
-func decompressor(head []byte) func(io.Reader) (r io.Reader, release func(), err error) {
+// not. The readers that it makes have no goroutines and need not be closed:
+// closing them beside a Read would be a race.
+func decompressor(head []byte) func(io.Reader) (io.Reader, error) {
 	switch {
 	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
-		return func(r io.Reader) (io.Reader, func(), error) {
+		return func(r io.Reader) (io.Reader, error) {
 			z, err := gzip.NewReader(r)
 			if err != nil {
-				return nil, nil, fmt.Errorf("gzip: %w", err)
+				return nil, fmt.Errorf("gzip: %w", err)
 			}
-			return z, func() { z.Close() }, nil
+			return z, nil
 		}
 	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
-		return func(r io.Reader) (io.Reader, func(), error) {
+		return func(r io.Reader) (io.Reader, error) {
 			z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1),
 				zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxZstdWindow))
 			if err != nil {
-				return nil, nil, fmt.Errorf("zstd: %w", err)
+				return nil, fmt.Errorf("zstd: %w", err)
 			}
-			return z, z.Close, nil
+			return z, nil
 		}
 	}
 	return nil

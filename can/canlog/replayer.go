@@ -76,24 +76,20 @@ func (r *Replayer) Read(frames []can.Frame) (int, error) {
 		}
 	}
 	now := time.Now()
-	if due := r.due(&r.frames[0], now); due.After(now) {
+	for due := r.due(&r.frames[0], now); due.After(now); now = time.Now() {
 		timer := time.NewTimer(due.Sub(now))
-		defer timer.Stop()
 		select {
 		case <-timer.C:
 		case <-r.closed:
+			timer.Stop()
 			return 0, os.ErrClosed
 		}
-		now = time.Now()
 	}
 	n := 0
 	for n < len(frames) && len(r.frames) > 0 && !r.due(&r.frames[0], now).After(now) {
 		frames[n] = r.frames[0]
 		r.frames = r.frames[1:]
 		n++
-	}
-	if n == 0 { // the clock of this machine ran slower than the timer
-		return r.Read(frames)
 	}
 	return n, nil
 }

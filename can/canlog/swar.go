@@ -22,6 +22,9 @@ func firstByte(text uint64, c uint64) uint64 {
 // trailingBytes is the number of bytes below the lowest mark.
 func trailingBytes(marks uint64) int { return bits.TrailingZeros64(marks) >> 3 }
 
+// belowFirst keeps the bytes below the lowest mark.
+func belowFirst(marks uint64) uint64 { return (marks ^ (marks - 1)) >> 8 }
+
 // decodeHex turns 8 hexadecimal digits of either case into 4 bytes. Bit 7 of
 // some byte of bad is set if there are other characters.
 func decodeHex(text uint64) (data uint32, bad uint64) {

@@ -3,6 +3,7 @@ package dbc
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"slices"
 )
 
@@ -19,7 +20,8 @@ type Payloads struct {
 	Weights []uint32
 }
 
-// Column is one signal of many payloads.
+// Column is one signal of many payloads, in their order. A value that is the
+// same in all payloads may stand there once, for all of them.
 type Column struct {
 	// Values are raw values: of a signed signal extended by its sign, of an
 	// unsigned one by zeros (one of 64 bits is its bit pattern), of a
@@ -50,6 +52,11 @@ type Counts struct {
 // use, for any number of plans in turn.
 type Scratch struct {
 	in Payloads
+	// changed has the bits set in which the payloads, of 8 bytes each, are not all
+	// the same; all bits where that was not looked into. total is the weight of
+	// all payloads, total of several.
+	changed uint64
+	total   [1]uint32
 	// shortest and longest are the extremes of the lengths, cut to that of the
 	// message.
 	shortest, longest int
@@ -87,6 +94,7 @@ func (p *Plan) Begin(s *Scratch, in Payloads) Counts {
 	if s.longest > in.Stride {
 		panic(fmt.Sprintf("BUG: a payload of %d bytes in a stride of %d", s.longest, in.Stride))
 	}
+	s.compare()
 	length := p.Message.Length
 	if n > 0 && (s.shortest != length || s.longest != length) {
 		for i, l := range in.Lens {
@@ -103,6 +111,39 @@ func (p *Plan) Begin(s *Scratch, in Payloads) Counts {
 		counts.UnknownMultiplexor = p.demultiplex(s)
 	}
 	return counts
+}
+
+// compare finds out which bits of the payloads change. In most messages most
+// signals hold still for a second, and need not be looked at payload by payload.
+func (s *Scratch) compare() {
+	n := len(s.in.Lens)
+	s.changed = ^uint64(0)
+	if s.in.Stride != 8 || n < 2 {
+		return
+	}
+	data := s.in.Data[:8*n]
+	first := binary.LittleEndian.Uint64(data)
+	var changed uint64
+	for len(data) >= 16 {
+		changed |= (binary.LittleEndian.Uint64(data) ^ first) | (binary.LittleEndian.Uint64(data[8:]) ^ first)
+		data = data[16:]
+	}
+	if len(data) >= 8 {
+		changed |= binary.LittleEndian.Uint64(data) ^ first
+	}
+	var total uint32
+	for _, w := range s.in.Weights {
+		total += w
+	}
+	s.changed, s.total[0] = changed, total
+}
+
+// steady reports whether the field has the same value in all payloads.
+func (x *extraction) steady(changed uint64) bool {
+	if x.bigEndian {
+		changed = bits.ReverseBytes64(changed)
+	}
+	return changed>>(x.shift&63)&x.mask == 0
 }
 
 // extremes returns the least and the greatest of the lengths.
@@ -235,7 +276,11 @@ func (p *Plan) Column(s *Scratch, i int) (c Column) {
 func (p *Plan) column(s *Scratch, f *field, c *Column) {
 	if f.simple && s.in.Stride == 8 && int(f.need) <= s.shortest {
 		// The usual case: a short cut of what follows.
-		c.Values, c.Weights = s.values[:len(s.in.Lens)], s.in.Weights
+		if f.word.steady(s.changed) {
+			c.Values, c.Weights = s.values[:1], s.total[:]
+		} else {
+			c.Values, c.Weights = s.values[:len(s.in.Lens)], s.in.Weights
+		}
 		f.word.words(c.Values, s.in.Data)
 		if f.missing.count != 0 {
 			s.leaveOutMissing(f, c)

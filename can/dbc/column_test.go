@@ -72,6 +72,8 @@ func checkColumns(t *testing.T, plan *Plan, s *Scratch, in Payloads) (samples ui
 	}
 	for i, signal := range plan.Signals() {
 		got, w := plan.Column(s, i), want[signal]
+		got.Values, got.Weights = inRuns(got.Values, got.Weights)
+		w.values, w.weights = inRuns(w.values, w.weights)
 		ok := got.Short == w.short && got.NotAvailable == w.notAvailable &&
 			len(got.Values) == len(w.values) && len(got.Weights) == len(w.weights)
 		for j := 0; ok && j < len(w.values); j++ {
@@ -85,6 +87,18 @@ func checkColumns(t *testing.T, plan *Plan, s *Scratch, in Payloads) (samples ui
 		}
 	}
 	return samples
+}
+
+// inRuns takes equal values in a row together.
+func inRuns(values []int64, weights []uint32) (v []int64, w []uint32) {
+	for i := range values {
+		if n := len(v); n > 0 && v[n-1] == values[i] {
+			w[n-1] += weights[i]
+			continue
+		}
+		v, w = append(v, values[i]), append(w, weights[i])
+	}
+	return v, w
 }
 
 // strideOf returns the stride for payloads of up to n bytes.

@@ -172,7 +172,7 @@ type Range struct{ First, Last int64 }
 // Physical converts a raw value (see [Column] for its representation) into the
 // physical one. It does not clamp. The explicit conversion keeps the compiler
 // from fusing multiplication and addition, which would give other bits on
-// other machines.
+// other machines. Raw values beyond 2^53 are rounded to a float64 first.
 func (s *Signal) Physical(raw int64) float64 {
 	return float64(s.number(raw)*s.Factor) + s.Offset
 }

@@ -7,7 +7,7 @@ import (
 
 // comment reads: CM_ [BU_ node | BO_ id | SG_ id signal | EV_ variable] "text";
 func (p *parser) comment(at mark) error {
-	apply := func(text string) { p.db.Comment += text }
+	apply := func(text string) { p.comments = append(p.comments, text) }
 	if p.peek() != '"' {
 		object := p.keyword()
 		if !p.barrier() {

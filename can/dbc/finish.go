@@ -14,6 +14,7 @@ func (p *parser) finish() {
 	for _, apply := range p.deferred {
 		apply()
 	}
+	p.db.Comment = strings.Join(p.comments, "")
 	p.applyMultiplexing()
 	p.applyLongNames()
 	p.applyAttributes()

@@ -57,6 +57,9 @@ func (p *parser) multiplexerValues(at mark) error {
 //   - A message with several has extended multiplexing: SG_MUL_VAL_ alone
 //     counts. A marked signal without such a statement is in every frame.
 //   - A signal without a marker is in every frame.
+//
+// What selects is the raw value of the multiplexer. (cantools compares the
+// physical one; they differ only where a multiplexer has a factor or an offset.)
 func (p *parser) applyMultiplexing() {
 	statements := make(map[signalKey]multiplexerRanges)
 	for _, m := range p.ranges {

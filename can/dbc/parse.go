@@ -38,7 +38,12 @@ func Parse(name string, data []byte) (*Database, error) {
 	}
 	p.file()
 	if p.understood == 0 {
-		return nil, fmt.Errorf("%s: no DBC statement (VERSION, BU_:, BO_, …) found; a DBC file is text, other formats (ARXML, KCD, SYM) must be converted first", name)
+		found := "nothing but blanks"
+		if len(p.db.problems) > 0 {
+			first := p.db.problems[0]
+			found = fmt.Sprintf("line %d, column %d: %s", first.Line, first.Column, first.Message)
+		}
+		return nil, fmt.Errorf("%s: not a DBC file: no statement (VERSION, BU_:, BO_, …) can be read (%s); other formats (ARXML, KCD, SYM) must be converted first", name, found)
 	}
 	p.finish()
 	return p.db, nil
@@ -71,6 +76,8 @@ type parser struct {
 	signals    map[signalKey][]*Signal
 	nodes      map[string]*Node
 	attributes map[attributeKey]int
+	// comments are those of the database.
+	comments []string
 	// definitions holds the last definition of each attribute.
 	definitions map[string]*AttributeDefinition
 	// markers, ranges and places are what finish needs of the signals and the
@@ -162,11 +169,10 @@ func (p *parser) file() {
 			err := p.expected("a statement")
 			p.warn(at, "%s: skipped up to the next statement", err)
 			p.resync()
-			// What follows belongs to the last message nevertheless.
 			continue
 		}
 		p.pos += len(keyword)
-		if keyword != "SG_" {
+		if keyword == "BO_" {
 			p.message, p.orphans = nil, false
 		}
 		if err := p.statement(keyword, at); err != nil {

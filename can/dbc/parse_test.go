@@ -340,6 +340,41 @@ func TestProblemsAreBounded(t *testing.T) {
 	_ = db
 }
 
+// TestHostileFiles: the work grows with the size of the file and not with its
+// square, or this test would take minutes.
+func TestHostileFiles(t *testing.T) {
+	const n = 30000
+	many := func(format string) string {
+		var b strings.Builder
+		for i := range n {
+			b.WriteString(strings.ReplaceAll(format, "#", fmt.Sprint(i)))
+		}
+		return b.String()
+	}
+	const message = "BO_ 1 A: 8 X\n SG_ M M : 0|64@1+ (1,0) [0|0] \"\" X\n"
+	for name, text := range map[string]string{
+		"escaped quotes":   message + many("CM_ \\\"x\n") + `"x`,
+		"open strings":     message + many("CM_ \"x\n"),
+		"one line":         message + many("BO_ x "),
+		"signals":          message + many(" SG_ S# : 0|8@1+ (1,0) [0|0] \"\" X\n"),
+		"pages":            message + many(" SG_ S# m# : 0|8@1+ (1,0) [0|0] \"\" X\nSG_MUL_VAL_ 1 S# M #-99999999999;\n"),
+		"nested pages":     message + many(" SG_ S# m#M : 0|8@1+ (1,0) [0|0] \"\" X\nSG_MUL_VAL_ 1 S# S1# 0-9;\n"),
+		"attributes":       message + many("BA_DEF_ BO_ \"a#\" INT 0 1;\nBA_ \"a#\" BO_ 1 1;\n"),
+		"values":           message + "VAL_ 1 M " + many("# \"x\" "),
+		"nodes":            message + "BU_: " + many("N#\n"),
+		"messages":         many("BO_ 2# A#: 8 X\n"),
+		"same identifiers": many("BO_ 1 A#: 8 X\n"),
+	} {
+		db, err := Parse(name, []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plan := Compile([]*Database{db}, Options{}).Lookup(1, false); plan != nil {
+			plan.Decode(make([]byte, 8), nil)
+		}
+	}
+}
+
 func TestNumbers(t *testing.T) {
 	tests := map[string]float64{
 		"1": 1, "+1": 1, "-1": -1, "08": 8, ".25": 0.25, "-.5": -0.5, "5.": 5, "1e3": 1000, "1.5E-3": 0.0015,

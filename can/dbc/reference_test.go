@@ -94,10 +94,11 @@ type refMessage struct {
 type refSignal struct {
 	Name             string
 	Start, Length    int
-	ByteOrder        string `json:"byte_order"`
-	Signed           bool   `json:"is_signed"`
-	Float            bool   `json:"is_float"`
-	Scale, Offset    float64
+	ByteOrder        string  `json:"byte_order"`
+	Signed           bool    `json:"is_signed"`
+	Float            bool    `json:"is_float"`
+	Factor           float64 `json:"scale"`
+	Offset           float64
 	Minimum, Maximum *float64
 	Unit             *string
 	Multiplexer      bool    `json:"is_multiplexer"`
@@ -251,7 +252,7 @@ func compareSignal(t *testing.T, where string, ref *reference, got *Signal, want
 	same("BigEndian", got.BigEndian, want.ByteOrder == "big_endian")
 	same("Signed", got.Signed, want.Signed)
 	same("float", got.Kind != Integer, want.Float)
-	same("Factor", got.Factor, want.Scale)
+	same("Factor", got.Factor, want.Factor)
 	same("Offset", got.Offset, want.Offset)
 	same("Min", got.Min, number(want.Minimum))
 	same("Max", got.Max, number(want.Maximum))

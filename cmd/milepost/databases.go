@@ -20,9 +20,9 @@ type databaseFlags struct {
 }
 
 func (d *databaseFlags) declare(flags *flag.FlagSet) {
-	flags.Var(&d.files, "dbc", "a database `[BUS=]FILE`, for the bus or for all that have none of their own; may be repeated")
-	flags.StringVar(&d.match, "match", "auto", "`HOW` frames find their message: exact (by ID), j1939 (29-bit IDs by PGN) or auto (as the DBC says)")
-	flags.StringVar(&d.notAvailable, "not-available", "missing", "what J1939's \"not available\" and \"error\" are: `missing` or, with keep, numbers")
+	flags.Var(&d.files, "dbc", "database: `[BUS=]FILE`, for that bus or for all that have none of their own; may be repeated")
+	flags.StringVar(&d.match, "match", "auto", "`HOW` frames find their message: by ID (exact), 29-bit IDs by PGN (j1939), as the DBC says (auto)")
+	flags.StringVar(&d.notAvailable, "not-available", "missing", "`WHAT` J1939's \"not available\" and \"error\" are: missing, or keep them as numbers")
 }
 
 // isDatabase tells a DBC file among arguments by its name.
@@ -127,10 +127,13 @@ func splitBus(argument string) (bus, path string, err error) {
 	return bus, path, nil
 }
 
-// plural counts things: 1 problem, 2 problems.
+// plural counts things: 1 problem, 2 problems, 2 entries.
 func plural[N int | int64 | uint64](n N, thing string) string {
 	if n == 1 {
 		return "1 " + thing
+	}
+	if stem, found := strings.CutSuffix(thing, "ry"); found {
+		return fmt.Sprintf("%d %sries", n, stem)
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
 }

@@ -18,7 +18,7 @@ import (
 
 var decodeCommand = &command{
 	name:    "decode",
-	summary: "Print the frames of logs or of a pipe with their signals.",
+	summary: "print the frames of logs or of a pipe with their signals",
 	usage:   "--dbc [BUS=]FILE… [--match auto|exact|j1939] [--not-available missing|keep] [--format text|jsonl] [--known] [LOG|-]…",
 	detail: `
 Reads candump logs (plain, .gz or .zst), or without a LOG what candump writes
@@ -42,7 +42,7 @@ func runDecode(ctx context.Context, inv *invocation, c *command, args []string) 
 	var known bool
 	args, err := c.parse(inv, args, func(flags *flag.FlagSet) {
 		databases.declare(flags)
-		flags.StringVar(&format, "format", "text", "`FORM` of the lines: text or jsonl")
+		flags.StringVar(&format, "format", "text", "`FORM` of the lines, text or jsonl")
 		flags.BoolVar(&known, "known", false, "leave out data frames that no database knows")
 	})
 	if err != nil {
@@ -138,7 +138,7 @@ func (d *decoding) log(ctx context.Context, path string) error {
 	}
 	show := newProgress(d.inv.stderr, in.size)
 	if isTerminal(d.inv.stdout) {
-		show = newProgress(io.Discard, in.size)
+		show.hide()
 	}
 	defer show.finish()
 	d.problems.w = show

@@ -30,8 +30,9 @@ func (p *textPrinter) begin(timed bool, buses []string) {
 }
 
 func (p *textPrinter) append(dst []byte, f *can.Frame, s *decodedStream) []byte {
+	dst = append(dst, ' ')
 	if p.timed {
-		dst = append(appendStamp(append(dst, " ("...), f.Time), ") "...)
+		dst = append(appendStamp(append(dst, '('), f.Time), ") "...)
 	}
 	dst = appendSpaces(append(dst, ' '), p.busWidth-len(s.bus))
 	dst = append(append(dst, s.bus...), "  "...)

@@ -107,7 +107,8 @@ func appendBits(dst []byte, names []string, bits byte, where string) []byte {
 		}
 	}
 	if where != "" {
-		words.next(where)
+		words.next("at ")
+		words.dst = append(words.dst, where...)
 	}
 	return append(words.dst, ')')
 }

@@ -8,7 +8,7 @@ import (
 
 var lintCommand = &command{
 	name:    "lint",
-	summary: "List what is wrong with DBC files.",
+	summary: "list what is wrong with DBC files",
 	usage:   "FILE.dbc…",
 	detail: `
 Prints each problem as file:line:column: message, with what milepost makes of

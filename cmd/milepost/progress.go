@@ -6,26 +6,28 @@ import (
 	"math"
 	"os"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
 	"golang.org/x/term"
+
+	"milepost/cmd/internal/gateway"
 )
 
 // progress shows on a terminal how far long work has come, in one line that is
 // drawn again and again. Elsewhere (in a pipe, in a file) it shows nothing.
 //
-// It is an io.Writer for messages, which must not run into that line. One
-// goroutine uses it.
+// It is an io.Writer for messages, which must not run into that line. It is safe
+// for concurrent use, so that messages may come from anywhere.
 type progress struct {
 	w     io.Writer
 	width func() int // of the terminal; nil where nothing is shown
-	drawn bool       // the line is on the terminal
 
+	mu          sync.Mutex
+	drawn       bool      // the line is on the terminal
 	start, next time.Time // when the work began, when to draw again
-	now         progressState
-	before      progressState // when it was drawn last
-	rate        float64
+	state       progressState
 }
 
 // progressState is what is shown.
@@ -43,12 +45,12 @@ const redrawAfter = 200 * time.Millisecond
 // newProgress shows the progress on w if that is a terminal which can redraw a
 // line. total is the number of bytes there are, 0 if unknown.
 func newProgress(w io.Writer, total int64) *progress {
-	p := &progress{w: w, now: progressState{total: total}}
+	p := &progress{w: w, state: progressState{total: total}}
 	file, ok := w.(*os.File)
 	if ok && isTerminal(file) && os.Getenv("TERM") != "dumb" {
 		p.show(func() int {
 			width, _, err := term.GetSize(int(file.Fd()))
-			if err != nil {
+			if err != nil || width <= 0 {
 				return 80
 			}
 			return width
@@ -57,11 +59,15 @@ func newProgress(w io.Writer, total int64) *progress {
 	return p
 }
 
+// show makes p draw, on a terminal of that width.
 func (p *progress) show(width func() int) {
 	p.width = width
 	p.start = time.Now()
 	p.next = p.start.Add(redrawAfter)
 }
+
+// hide makes p draw nothing, as where the terminal shows the results already.
+func (p *progress) hide() { p.width = nil }
 
 // update tells how far the work is. It is cheap enough to be called for every
 // batch of frames. A total of 0 leaves that of newProgress.
@@ -69,21 +75,24 @@ func (p *progress) update(done, total int64, frames uint64, eventTime time.Time)
 	if p.width == nil {
 		return
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	now := time.Now()
 	if now.Before(p.next) {
 		return
 	}
 	p.next = now.Add(redrawAfter)
 	if total == 0 {
-		total = p.now.total
+		total = p.state.total
 	}
-	p.now = progressState{
+	state := progressState{
 		elapsed: now.Sub(p.start), done: done, total: total,
 		frames: frames, eventTime: eventTime,
 	}
-	p.now.rate = smoothed(p.before, p.now)
-	p.before = p.now
-	p.draw()
+	state.rate = smoothed(p.state, state)
+	p.state = state
+	fmt.Fprint(p.w, "\r"+state.line(p.width()-1)+"\x1b[K")
+	p.drawn = true
 }
 
 // smoothed gives the rate at which frames come: it follows changes within a
@@ -101,9 +110,19 @@ func smoothed(before, now progressState) float64 {
 	return float64(before.rate*weight) + float64(rate*(1-weight))
 }
 
-func (p *progress) draw() {
-	fmt.Fprint(p.w, "\r"+p.now.line(p.width()-1)+"\x1b[K")
-	p.drawn = true
+// Write writes a message where the line is, which comes back below it.
+func (p *progress) Write(message []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clear()
+	return p.w.Write(message)
+}
+
+// finish takes the line away. It comes back with the next update.
+func (p *progress) finish() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clear()
 }
 
 func (p *progress) clear() {
@@ -112,15 +131,6 @@ func (p *progress) clear() {
 		p.drawn = false
 	}
 }
-
-// Write writes a message where the line is, which comes back below it.
-func (p *progress) Write(message []byte) (int, error) {
-	p.clear()
-	return p.w.Write(message)
-}
-
-// finish takes the line away. The progress may be used again afterwards.
-func (p *progress) finish() { p.clear() }
 
 // line gives the line, of at most width columns:
 //
@@ -137,9 +147,9 @@ func (s progressState) line(width int) string {
 	} else {
 		parts = append(parts, bytesText(s.done))
 	}
-	parts = append(parts, grouped(s.frames)+" frames")
+	parts = append(parts, gateway.Grouped(s.frames)+" frames")
 	if s.rate > 0 {
-		parts = append(parts, grouped(roundedRate(s.rate))+"/s")
+		parts = append(parts, gateway.Grouped(roundedRate(s.rate))+"/s")
 	}
 	if s.eventTime.UnixNano() != 0 {
 		parts = append(parts, s.eventTime.UTC().Format(time.DateTime))
@@ -193,15 +203,6 @@ func roundedRate(rate float64) uint64 {
 		unit *= 10
 	}
 	return n / unit * unit
-}
-
-// grouped writes a number with commas between thousands.
-func grouped(n uint64) string {
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
 }
 
 // bytesText writes a number of bytes for people.

@@ -15,7 +15,7 @@ var version string
 
 var versionCommand = &command{
 	name:    "version",
-	summary: "Say which version this is and how it was built.",
+	summary: "say which version this is and how it was built",
 	usage:   "[--json]",
 	example: `milepost version --json`,
 	run:     runVersion,

@@ -3,6 +3,7 @@ package mqtt
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -11,19 +12,20 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 )
 
-// writeTimeout limits one write to the socket, and with it the time for which
-// paho may hold a message that it can no longer send.
-const writeTimeout = 5 * time.Second
+const (
+	// writeTimeout limits one write of paho to the socket: on a slow link the
+	// largest payload needs some seconds.
+	writeTimeout = 20 * time.Second
+	// goodbye limits sending DISCONNECT.
+	goodbye = time.Second
+)
 
 // connection is one connection to the broker, from CONNECT to its loss.
 type connection struct {
 	client paho.Client
-	socket net.Conn
-	// lost is closed when the connection is; lostBy is set before.
-	lost   chan struct{}
-	lostBy error
-	// messages go to the publisher, the goroutine that calls Publish, which can
-	// block for writeTimeout. It ends when messages is closed.
+	socket *socket
+	// messages go to the publisher, the goroutine that calls Publish, which
+	// blocks while a write does. It ends when messages is closed.
 	messages  chan *message
 	published chan struct{} // closed when it has ended
 }
@@ -32,22 +34,18 @@ type connection struct {
 func dial(ctx context.Context, u *url.URL, o *Options) (*connection, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.DialTimeout)
 	defer cancel()
-	c := &connection{
-		lost:      make(chan struct{}),
-		messages:  make(chan *message),
-		published: make(chan struct{}),
-	}
+	c := &connection{messages: make(chan *message), published: make(chan struct{})}
 	stop := func() bool { return true }
 	options := paho.NewClientOptions().
 		AddBroker("tcp://" + u.Host). // for paho's loop only: the next line dials
 		SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) {
-			socket, err := open(ctx, u, o.TLS)
+			conn, err := open(ctx, u, o.TLS)
 			if err != nil {
 				return nil, err
 			}
-			c.socket = socket
-			stop = context.AfterFunc(ctx, func() { socket.Close() })
-			return socket, nil
+			c.socket = newSocket(conn)
+			stop = context.AfterFunc(ctx, func() { conn.Close() })
+			return c.socket, nil
 		}).
 		SetProtocolVersion(4).
 		SetClientID(o.ClientID).
@@ -61,10 +59,7 @@ func dial(ctx context.Context, u *url.URL, o *Options) (*connection, error) {
 		SetKeepAlive(o.KeepAlive).
 		SetConnectTimeout(o.DialTimeout).
 		SetWriteTimeout(writeTimeout).
-		SetConnectionLostHandler(func(_ paho.Client, err error) {
-			c.lostBy = err
-			close(c.lost)
-		})
+		SetConnectionLostHandler(func(_ paho.Client, err error) { c.socket.fail(err) })
 	c.client = paho.NewClient(options)
 	token := c.client.Connect()
 	<-token.Done()
@@ -77,8 +72,9 @@ func dial(ctx context.Context, u *url.URL, o *Options) (*connection, error) {
 		}
 		return nil, err
 	}
+	c.socket.armed.Store(true)
 	go c.publisher()
-	if !stop() { // ctx ended in the last instant and has closed the socket
+	if !stop() { // ctx ended in the last instant and has closed the connection
 		c.abort()
 		return nil, ctx.Err()
 	}
@@ -100,27 +96,24 @@ func (c *connection) publisher() {
 	}
 }
 
-// cause is why the connection was lost; it may be called when lost is closed.
-func (c *connection) cause() error {
-	if c.lostBy == nil {
-		return fmt.Errorf("connection lost")
-	}
-	return fmt.Errorf("connection lost: %w", c.lostBy)
-}
+// lost is closed when the connection is.
+func (c *connection) lost() <-chan struct{} { return c.socket.failed }
 
-// abort ends the connection without any more ado. The socket is not closed,
-// which paho would not notice: its deadline makes the pending reads and writes
-// fail.
+// cause is why the connection was lost; for when lost is closed.
+func (c *connection) cause() error { return fmt.Errorf("connection lost: %w", c.socket.err) }
+
+var errAborted = errors.New("given up")
+
+// abort ends the connection without any more ado.
 func (c *connection) abort() {
-	c.socket.SetDeadline(time.Unix(1, 0))
-	close(c.messages)
-	<-c.published
-	c.client.Disconnect(uint(writeTimeout / time.Millisecond))
+	c.socket.fail(errAborted)
+	c.socket.SetDeadline(time.Unix(1, 0)) // ends a write that is under way
+	c.disconnect()
 }
 
 // disconnect ends the connection as the protocol wants it.
 func (c *connection) disconnect() {
 	close(c.messages)
 	<-c.published
-	c.client.Disconnect(uint(writeTimeout / time.Millisecond))
+	c.client.Disconnect(uint(goodbye / time.Millisecond))
 }

@@ -186,7 +186,7 @@ func (s *Sink) settle(ctx context.Context) error {
 func (s *Sink) await(ctx context.Context, wait func(done, lost <-chan struct{}) error) error {
 	s.timer.Reset(s.o.AckTimeout)
 	defer s.timer.Stop()
-	return wait(ctx.Done(), s.conn.lost)
+	return wait(ctx.Done(), s.conn.lost())
 }
 
 // group is the records of one topic.
@@ -238,7 +238,7 @@ func sameDevice(records []uplink.Record) bool {
 func (s *Sink) connect(ctx context.Context) error {
 	if s.conn != nil {
 		select {
-		case <-s.conn.lost: // while nothing was to be sent
+		case <-s.conn.lost(): // while nothing was to be sent
 			s.drop()
 		default:
 			return nil
@@ -269,9 +269,7 @@ func (s *Sink) drop() {
 	s.ended.Go(c.abort)
 }
 
-// Close disconnects and waits until all goroutines have ended: for a healthy
-// connection at once, for one that was given up in the middle of a write for
-// at most some seconds.
+// Close disconnects and waits until all goroutines have ended.
 func (s *Sink) Close() error {
 	if s.conn != nil {
 		s.conn.disconnect()

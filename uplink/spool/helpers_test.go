@@ -18,6 +18,19 @@ func appendSum(b []byte) []byte {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
+// memoryDir is a directory for tests that damage the files themselves: in
+// memory where the system has such a place, as thousands of syncs cost minutes
+// on a busy disk.
+func memoryDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "spool")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 // snapshot is a picture of all files below dir but the lock.
 func snapshot(t testing.TB, dir string) string {
 	t.Helper()

@@ -132,8 +132,8 @@ type segmentReader struct {
 // windowBytes is how much a segmentReader reads at a time.
 const windowBytes = 128 << 10
 
-// maxIdleBuffer is the largest buffer that a segmentReader keeps from one
-// segment to the next.
+// maxIdleBuffer is the largest buffer that is kept for the next entries after
+// one very large one.
 const maxIdleBuffer = 1 << 20
 
 func (r *segmentReader) open(f file) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -157,20 +158,11 @@ func TestLock(t *testing.T) {
 	if !errors.Is(err, ErrLocked) {
 		t.Fatalf("a second Open: %v", err)
 	}
-	if want := fmt.Sprintf("process %d", os.Getpid()); !contains(err.Error(), want) {
+	if want := fmt.Sprintf("process %d", os.Getpid()); !strings.Contains(err.Error(), want) {
 		t.Errorf("%q does not name %s", err, want)
 	}
 	mustClose(t, s)
 	mustOpen(t, dir, Options{})
-}
-
-func contains(s, part string) bool {
-	for i := range s {
-		if len(s)-i >= len(part) && s[i:i+len(part)] == part {
-			return true
-		}
-	}
-	return false
 }
 
 func TestNextWaits(t *testing.T) {

@@ -77,7 +77,7 @@ log: {level: warn, format: json}
 	want.Dedup.Unchanged, want.Dedup.Exception.Enabled = false, false
 	want.Dedup.Mirrors = []Mirror{{[]string{"can0", "can1"}, 2 * time.Millisecond}}
 	want.Spool.Sync, want.Spool.MaxSize = spool.SyncAlways, 64<<20
-	mqtt, kafka, file := newSink(), newSink(), newSink()
+	mqtt, kafka, file := NewSink(), NewSink(), NewSink()
 	mqtt.Name, mqtt.Type, mqtt.URL = "cloud", SinkMQTT, URL{"mqtts", []string{"broker.example:8883"}}
 	mqtt.Encoding, mqtt.Username, mqtt.Password = uplink.Protobuf, "7", NewSecret("${WINDOW}")
 	mqtt.TLS, mqtt.InFlight, mqtt.Start, mqtt.GiveUp = &TLS{CA: "conf/ca.pem"}, 10, StartNewest, 24*time.Hour
@@ -309,6 +309,27 @@ func TestParseURL(t *testing.T) {
 		"kafka://a,", "mqtt://h/topic", "mqtt://h?x", "mqtt://::1", "mqtt://u:p@h", "mqtt://a b"} {
 		if got, err := parseURL(text); err == nil {
 			t.Errorf("%q was read as %v", text, got)
+		}
+	}
+}
+
+func TestParseURLOfCommandLine(t *testing.T) {
+	for _, c := range []struct{ text, url, topic, err string }{
+		{text: "kafka://a,b:1/drives", url: "kafka://a:9092,b:1", topic: "drives"},
+		{text: "mqtt://h/a/{device}", url: "mqtt://h:1883", topic: "a/{device}"},
+		{text: "mqtt://h", url: "mqtt://h:1883"},
+		{text: "http://h/x", err: "want " + urlForm},
+		{text: "mqtt://u:a/b@h", err: "credentials do not belong into a URL, which is shown: use the keys username and password"},
+	} {
+		u, topic, err := ParseURL(c.text)
+		if c.err != "" {
+			if err == nil || err.Error() != c.err {
+				t.Errorf("%s: %v, want %s", c.text, err, c.err)
+			}
+			continue
+		}
+		if err != nil || u.String() != c.url || topic != c.topic {
+			t.Errorf("%s: got %v, %q, %v", c.text, u, topic, err)
 		}
 	}
 }

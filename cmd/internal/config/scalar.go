@@ -264,7 +264,7 @@ func enum[T comparable](target *T, values ...T) scalar[T] {
 
 func brokerURL(target *URL) scalar[URL] {
 	return scalar[URL]{
-		target: target, wants: "mqtt://host[:port], mqtts://host[:port] or kafka://host[:port],host[:port],…", tags: textTags, print: URL.String,
+		target: target, wants: urlForm, tags: textTags, print: URL.String,
 		parse: func(_ *decoder, text string) (URL, error) { return parseURL(text) },
 		json:  map[string]any{"type": "string", "pattern": "^(mqtts?|kafka)://"},
 	}

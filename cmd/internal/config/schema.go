@@ -8,7 +8,7 @@ import (
 	"milepost/uplink"
 )
 
-// What the keys of an empty file are. What is left empty here is filled in by
+// defaults is what an empty file says. What is left empty here is filled in by
 // complete.
 func defaults() *Config {
 	return &Config{
@@ -36,7 +36,8 @@ func newBus() Bus { return Bus{} }
 
 func newMirror() Mirror { return Mirror{Within: 10 * time.Millisecond} }
 
-func newSink() Sink {
+// NewSink is a sink whose keys have their defaults, as Parse begins with.
+func NewSink() Sink {
 	return Sink{
 		Format:     FormatJSONL,
 		Encoding:   uplink.JSON,
@@ -49,7 +50,7 @@ func newSink() Sink {
 
 // exampleSinks is one sink of each type, for the default file.
 func exampleSinks() []Sink {
-	broker, stream, file := newSink(), newSink(), newSink()
+	broker, stream, file := NewSink(), NewSink(), NewSink()
 	broker.Name, broker.Type, broker.URL = "broker", SinkMQTT, URL{"mqtts", []string{"broker.example:8883"}}
 	stream.Name, stream.Type, stream.URL = "stream", SinkKafka, URL{"kafka", []string{"k1.example:9092", "k2.example:9092"}}
 	file.Name, file.Type, file.Path = "archive", SinkFile, "/var/lib/milepost/records.jsonl"
@@ -81,7 +82,7 @@ func (c *Config) fields() []field {
 			doc: "What is left out because it says nothing new. All of it is counted."},
 		{key: "spool", value: group{&c.Spool},
 			doc: "Where records wait on disk until every sink has them."},
-		{key: "sinks", value: listOf(&c.Sinks, newSink, exampleSinks()...),
+		{key: "sinks", value: listOf(&c.Sinks, NewSink, exampleSinks()...),
 			doc: "Where the records go. Each sink gets all of them, at its own pace."},
 		{key: "metrics", value: group{&c.Metrics},
 			doc: "Numbers about the program itself."},

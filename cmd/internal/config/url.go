@@ -24,10 +24,12 @@ func (u URL) String() string {
 	return u.Scheme + "://" + strings.Join(u.Addresses, ",")
 }
 
+// urlForm is what parseURL wants.
+const urlForm = "mqtt://host[:port], mqtts://host[:port] or kafka://host[:port],host[:port],…"
+
 var defaultPorts = map[string]string{"mqtt": "1883", "mqtts": "8883", "kafka": "9092"}
 
-// parseURL reads mqtt://host[:port], mqtts://host[:port] or
-// kafka://host[:port],…
+// parseURL reads a URL of urlForm; of any other form the error is errForm.
 func parseURL(text string) (URL, error) {
 	// First of all, so that no other error shows a password.
 	if strings.Contains(text, "@") {

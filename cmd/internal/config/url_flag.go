@@ -1,15 +1,20 @@
 package config
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // ParseURL reads a URL of the command line: as in the configuration, but that a
 // topic may follow: kafka://HOST:PORT/TOPIC.
 func ParseURL(text string) (u URL, topic string, err error) {
 	if scheme, rest, found := strings.Cut(text, "://"); found {
-		if address, path, found := strings.Cut(rest, "/"); found {
+		if address, path, found := strings.Cut(rest, "/"); found && !strings.Contains(rest, "@") {
 			text, topic = scheme+"://"+address, path
 		}
 	}
-	u, err = parseURL(text)
+	if u, err = parseURL(text); err == errForm {
+		err = fmt.Errorf("want %s", urlForm)
+	}
 	return u, topic, err
 }

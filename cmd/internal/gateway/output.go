@@ -27,6 +27,7 @@ type output struct {
 	windows, corrections uint64 // without a store
 	summaries            uint64
 
+	dir       string
 	spool     *spool.Spool
 	temporary string // the folder to remove in the end, if any
 	store     *Store
@@ -66,7 +67,7 @@ func (r *Replay) openOutput(boot uplink.BootID, cancel context.CancelCauseFunc) 
 	} else if store.Resume, notes, err = r.prepareDir(dir, boot); err != nil {
 		return out, err
 	}
-	out.resumed = store.Resume
+	out.dir, out.resumed = dir, store.Resume
 	options.Logger = r.Logger
 	if out.spool, err = spool.Open(dir, options); err != nil {
 		return out, fmt.Errorf("spool %s: %w", dir, err)

@@ -16,6 +16,7 @@ import (
 	"milepost/aggregate"
 	"milepost/can"
 	"milepost/can/canlog"
+	"milepost/cmd/internal/status"
 	"milepost/uplink"
 	"milepost/uplink/spool"
 )
@@ -39,6 +40,8 @@ type Replay struct {
 	// records. Fingerprint is to hold whatever else changes them.
 	Device      string
 	Fingerprint []byte
+	// Version is the program's, for whoever asks for the status.
+	Version string
 
 	// SpoolDir holds the records until they are delivered; empty for a
 	// temporary folder. Resume goes on with what an interrupted replay left there.
@@ -90,6 +93,7 @@ func (r *Replay) Run(ctx context.Context) (result ReplayResult, err error) {
 		r.Logger = slog.New(slog.DiscardHandler)
 	}
 
+	r.Options.Read = new(atomic.Uint64)
 	input, err := r.open()
 	if err != nil {
 		return result, err
@@ -115,6 +119,14 @@ func (r *Replay) Run(ctx context.Context) (result ReplayResult, err error) {
 		return out.put(ctx, w)
 	}
 	out.start(ctx)
+	if out.spool != nil {
+		stop, err := status.Serve(out.dir, func() status.Report { return out.report(input, start) })
+		if err != nil { // such as a folder whose path is too long for a socket
+			r.Logger.Warn("milepost status will not find this replay", "cause", err)
+		} else {
+			defer stop()
+		}
+	}
 	result.Ledger, result.Logs, err = input.summarise(ctx, emit)
 	if input.merge != nil {
 		result.Overlapped = input.merge.Dropped()
@@ -145,6 +157,7 @@ type input struct {
 	merge  *canlog.Merge
 	boot   uplink.BootID
 	total  int64
+	newest atomic.Int64 // start of the newest window, in nanoseconds
 }
 
 func (r *Replay) open() (in *input, err error) {
@@ -279,18 +292,17 @@ func (in *input) summarise(ctx context.Context, emit Emit) (Ledger, canlog.Stats
 	return ledger, stats, err
 }
 
-// watchProgress hooks into the emission to know how far the replay is.
+// watchProgress reports now and then how far the replay is, and keeps the newest
+// window in mind for whoever asks.
 func (in *input) watchProgress(emit *Emit) (stop func()) {
+	inner := *emit
+	*emit = func(w *aggregate.Window) error {
+		in.newest.Store(w.Start)
+		return inner(w)
+	}
 	report := in.replay.Progress
 	if report == nil {
 		return func() {}
-	}
-	var newest atomic.Int64
-	in.replay.Options.Read = new(atomic.Uint64)
-	inner := *emit
-	*emit = func(w *aggregate.Window) error {
-		newest.Store(w.Start)
-		return inner(w)
 	}
 	done := make(chan struct{})
 	var wait sync.WaitGroup
@@ -303,7 +315,7 @@ func (in *input) watchProgress(emit *Emit) (stop func()) {
 				return
 			case <-ticker.C:
 			}
-			p := Progress{Total: in.total, Frames: in.replay.Options.Read.Load(), EventTime: newest.Load()}
+			p := Progress{Total: in.total, Frames: in.replay.Options.Read.Load(), EventTime: in.newest.Load()}
 			for _, log := range in.logs {
 				read, _ := log.Progress()
 				p.Done += read

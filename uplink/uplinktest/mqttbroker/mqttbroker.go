@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 
 	mochi "github.com/mochi-mqtt/server/v2"
@@ -74,7 +73,7 @@ func (b *Broker) Restart() error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	server := mochi.New(&mochi.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), InlineClient: true})
+	server := mochi.New(&mochi.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err := server.AddHook(new(auth.Hook), &auth.Options{Ledger: b.rules}); err != nil {
 		return fmt.Errorf("mqtt broker: %w", err)
 	}
@@ -82,7 +81,7 @@ func (b *Broker) Restart() error {
 	if err := server.AddListener(tcp); err != nil {
 		return fmt.Errorf("mqtt broker: %w", err)
 	}
-	if err := server.Subscribe("#", 1, b.receive); err != nil {
+	if err := server.AddHook(&receiver{broker: b}, nil); err != nil {
 		return fmt.Errorf("mqtt broker: %w", err)
 	}
 	if err := server.Serve(); err != nil {
@@ -92,14 +91,25 @@ func (b *Broker) Restart() error {
 	return nil
 }
 
-// receive is called before the message is acknowledged.
-func (b *Broker) receive(_ *mochi.Client, _ packets.Subscription, p packets.Packet) {
-	if strings.HasPrefix(p.TopicName, "$") { // the inline client gets the broker's own topics too
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.messages = append(b.messages, Message{p.TopicName, slices.Clone(p.Payload)})
+// receiver is the broker's hook for what clients publish. It is called before
+// the message is acknowledged; subscribers get it later than that.
+type receiver struct {
+	mochi.HookBase
+	broker *Broker
+}
+
+// ID implements mochi.Hook.
+func (*receiver) ID() string { return "receiver" }
+
+// Provides implements mochi.Hook.
+func (*receiver) Provides(b byte) bool { return b == mochi.OnPublish }
+
+// OnPublish implements mochi.Hook.
+func (r *receiver) OnPublish(_ *mochi.Client, p packets.Packet) (packets.Packet, error) {
+	r.broker.mu.Lock()
+	defer r.broker.mu.Unlock()
+	r.broker.messages = append(r.broker.messages, Message{p.TopicName, slices.Clone(p.Payload)})
+	return p, nil
 }
 
 // Messages is what was received so far, in order, repeats included.

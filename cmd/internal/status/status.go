@@ -1,0 +1,131 @@
+// Package status lets a running replay or gateway be asked how it is: JSON over
+// HTTP, at a socket in its spool's folder.
+package status
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Report is the state of a run. Its JSON form is what /api/status answers.
+type Report struct {
+	// Command is what runs: replay.
+	Command string    `json:"command"`
+	Version string    `json:"version"`
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
+	Device  string    `json:"device"`
+	Boot    string    `json:"boot"`
+
+	// Logs are the logs of a replay, of which DoneBytes of TotalBytes are read
+	// (0: not known); Frames were read and EventTime was reached.
+	Logs       []string  `json:"logs,omitempty"`
+	DoneBytes  int64     `json:"done_bytes"`
+	TotalBytes int64     `json:"total_bytes,omitempty"`
+	Frames     uint64    `json:"frames"`
+	EventTime  time.Time `json:"event_time"`
+
+	Spool Spool  `json:"spool"`
+	Sinks []Sink `json:"sinks"`
+}
+
+// Spool is the state of the spool.
+type Spool struct {
+	Dir      string `json:"dir"`
+	Entries  uint64 `json:"entries"`
+	Bytes    int64  `json:"bytes"`
+	Next     uint64 `json:"next"`
+	Durable  uint64 `json:"durable"`
+	Chapters int    `json:"chapters"`
+}
+
+// Sink is the state of the delivery to a sink.
+type Sink struct {
+	Name string `json:"name"`
+	Up   bool   `json:"up"`
+	// Sent records were delivered; Waiting entries are in the spool for it.
+	Sent      uint64 `json:"sent"`
+	Waiting   uint64 `json:"waiting_entries"`
+	Failures  uint64 `json:"failures"`
+	Poisoned  uint64 `json:"poisoned"`
+	LastError string `json:"last_error,omitempty"`
+	// Delivered is the end of the newest window that was delivered.
+	Delivered time.Time `json:"delivered"`
+}
+
+const socketName = "status.sock"
+
+// Serve answers at the socket in dir with what report says, until stop is
+// called. A socket that an earlier run left behind is replaced.
+func Serve(dir string, report func() Report) (stop func(), err error) {
+	path := filepath.Join(dir, socketName)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("status socket: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/status", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(report())
+	})
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		server.Serve(listener)
+	}()
+	return func() {
+		server.Close()
+		<-done
+		os.Remove(path)
+	}, nil
+}
+
+// Ask fetches the report of what runs with its spool in dir.
+func Ask(ctx context.Context, dir string) (r Report, err error) {
+	path := filepath.Join(dir, socketName)
+	if _, err := os.Stat(path); err != nil {
+		return r, fmt.Errorf("nothing runs with the spool %s (there is no %s)", dir, socketName)
+	}
+	client := &http.Client{
+		Timeout: 5 * time.Second,
+		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}},
+	}
+	defer client.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://milepost/api/status", nil)
+	if err != nil {
+		return r, err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return r, fmt.Errorf("what ran with the spool %s has ended, or hangs: %w", dir, errors.Unwrap(err))
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return r, fmt.Errorf("status: %s", response.Status)
+	}
+	return r, json.NewDecoder(response.Body).Decode(&r)
+}
+
+// Running finds the folders of the replays that run without a folder of their
+// own.
+func Running() []string {
+	sockets, _ := filepath.Glob(filepath.Join(os.TempDir(), "milepost-*", socketName))
+	var dirs []string
+	for _, socket := range sockets {
+		dirs = append(dirs, filepath.Dir(socket))
+	}
+	return dirs
+}

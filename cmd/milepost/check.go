@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+
+	"milepost/can/dbc"
+	"milepost/cmd/internal/config"
+)
+
+var checkCommand = &command{
+	name:    "check",
+	summary: "check a configuration and the databases that it names",
+	usage:   "CONFIG | --default",
+	detail: `
+Every mistake in the file is shown with its line and column; so are the problems
+of the DBC files. Nothing is connected to and nothing is written.`,
+	example: `milepost check --default > milepost.yaml
+milepost check milepost.yaml`,
+	run: runCheck,
+}
+
+func runCheck(_ context.Context, inv *invocation, c *command, args []string) error {
+	var printDefault bool
+	files, err := c.parse(inv, args, func(flags *flag.FlagSet) {
+		flags.BoolVar(&printDefault, "default", false, "print the complete default configuration, with comments")
+	})
+	if err != nil {
+		return err
+	}
+	if printDefault {
+		_, err := inv.stdout.Write(config.DefaultFile())
+		return err
+	}
+	if len(files) != 1 {
+		return usagef("which CONFIG?")
+	}
+	loaded, err := config.Load(files[0])
+	if err != nil {
+		return err
+	}
+	usable := true
+	databases, messages, signals := 0, 0, 0
+	read := func(path string) {
+		text, err := os.ReadFile(path)
+		var db *dbc.Database
+		if err == nil {
+			db, err = dbc.Parse(path, text)
+		}
+		if err != nil {
+			fmt.Fprintln(inv.stderr, err)
+			usable = false
+			return
+		}
+		databases++
+		messages += len(db.Messages)
+		for _, m := range db.Messages {
+			signals += len(m.Signals)
+		}
+		for _, p := range db.Problems() {
+			fmt.Fprintln(inv.stdout, p)
+		}
+	}
+	for _, path := range loaded.DBC {
+		read(path)
+	}
+	for _, bus := range loaded.Buses {
+		for _, path := range bus.DBC {
+			read(path)
+		}
+	}
+	for i := range loaded.Sinks {
+		if _, err := loaded.Sinks[i].ReadPassword(); err != nil {
+			fmt.Fprintf(inv.stderr, "sink %s: %v\n", loaded.Sinks[i].Name, err)
+			usable = false
+		}
+	}
+	if !usable {
+		return errReported
+	}
+	fmt.Fprintf(inv.stdout, "%s is usable: device %s, %s (%s, %s), %s\n", files[0], loaded.Device,
+		plural(databases, "database"), plural(messages, "message"), plural(signals, "signal"), plural(len(loaded.Sinks), "sink"))
+	return nil
+}

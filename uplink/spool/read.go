@@ -1,0 +1,189 @@
+package spool
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+)
+
+// Next returns the next entry and waits for it where there is none yet. The
+// payload is written over dst, or into new memory if dst is too small.
+//
+// Errors: the context's; ErrEnd after End, when all is read; ErrClosed; or the
+// disk's, after which Next may be called again. Unreadable entries are no
+// error, they are counted in Missing of the entry behind them.
+func (c *Cursor) Next(ctx context.Context, dst []byte) (Entry, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return Entry{}, err
+		}
+		e, err := c.read(dst, true)
+		if err != ErrNone {
+			return e, err
+		}
+		select {
+		case <-c.p.wake:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// TryNext is Next without the waiting: the error ErrNone says that there is no
+// entry yet.
+func (c *Cursor) TryNext(dst []byte) (Entry, error) { return c.read(dst, false) }
+
+// read returns the next entry, or ErrNone; it then leaves word, if wait is set,
+// that the cursor wants to be woken.
+func (c *Cursor) read(dst []byte, wait bool) (Entry, error) {
+	for {
+		ch, size, last, err := c.locate(wait)
+		if err != nil {
+			return Entry{}, err
+		}
+		rec, err := c.readRecord(ch, size, last)
+		if err != nil {
+			return Entry{}, err
+		}
+		if rec.index == 0 {
+			continue // Something was missing, and is accounted for.
+		}
+		e := Entry{Index: rec.index, Payload: append(dst[:0], rec.payload...), Missing: c.gone}
+		c.next, c.gone = rec.index+1, 0
+		return e, nil
+	}
+}
+
+// locate returns the chapter that holds the next entry, moving c.next over what
+// is known to be missing; and how far the chapter is written.
+func (c *Cursor) locate(wait bool) (ch *chapter, size int64, last uint64, err error) {
+	s := c.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || !c.p.open {
+		c.reader.close()
+		return nil, 0, 0, ErrClosed
+	}
+	for ch = c.ch; ch == nil || ch.removed || c.next < ch.base || c.next > ch.last; {
+		i, _ := slices.BinarySearchFunc(s.chapters, c.next, func(ch *chapter, index uint64) int {
+			return cmp.Compare(ch.last, index)
+		})
+		if i < len(s.chapters) {
+			ch = s.chapters[i]
+			break
+		}
+		if s.batched > 0 {
+			if err := s.flushLocked(); err != nil {
+				return nil, 0, 0, err
+			}
+			continue
+		}
+		c.skipLocked(s.next)
+		if s.ended {
+			return nil, 0, 0, ErrEnd
+		}
+		if wait && !c.p.waiting {
+			c.p.waiting = true
+			s.waiting++
+		}
+		return nil, 0, 0, ErrNone
+	}
+	c.skipLocked(ch.base)
+	for _, l := range ch.lost {
+		if l.From <= c.next && c.next <= l.To {
+			c.skipLocked(l.To + 1)
+		}
+	}
+	return ch, ch.size, ch.last, nil
+}
+
+// skipLocked moves on to an index over entries that are missing.
+func (c *Cursor) skipLocked(to uint64) {
+	if c.next < to {
+		t := c.s.tallyLocked(c.next, to-1)
+		c.gone += t.evicted + t.missing
+		c.next = to
+	}
+}
+
+// readRecord reads the record with the index c.next. The index 0 says that it
+// is not there; the chapter then knows.
+func (c *Cursor) readRecord(ch *chapter, size int64, last uint64) (record, error) {
+	if c.next > last {
+		return record{}, nil // The rest of the chapter is lost.
+	}
+	if c.ch != ch || c.reader.file == nil {
+		f, err := c.s.fs.OpenFile(ch.segment(), os.O_RDONLY, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			c.lose(ch, "the segment is gone", Span{c.next, last})
+			return record{}, nil
+		}
+		if err != nil {
+			return record{}, fmt.Errorf("spool: %w", err)
+		}
+		c.reader.open(f)
+		c.ch = ch
+	}
+	for {
+		rec, err := c.reader.next(size)
+		switch {
+		case err == nil && rec.index < c.next:
+			// Read before, or on the way to a place in the middle.
+		case err == nil && rec.index == c.next && rec.cause == "":
+			return rec, nil
+		default:
+			return c.salvage(ch, size, last)
+		}
+	}
+}
+
+// salvage looks through a whole chapter for the entry c.next after something
+// was found wrong with it.
+func (c *Cursor) salvage(ch *chapter, size int64, last uint64) (record, error) {
+	data, err := readSegment(c.reader.file, size)
+	if err != nil {
+		return record{}, fmt.Errorf("spool: %s: %w", ch.segment(), err)
+	}
+	found := scanSegment(data, ch.base, last, nil)
+	cause := "they are not there"
+	if len(found.damage) > 0 {
+		d := found.damage[0]
+		cause = fmt.Sprintf("offset %d: %s", d.offset, d.cause)
+	}
+	lost := found.lost
+	if found.last < last {
+		lost = append(lost, Span{found.last + 1, last})
+	}
+	c.lose(ch, cause, lost...)
+	c.s.mu.Lock()
+	ch.damaged = ch.damaged || len(found.damage) > 0
+	c.s.mu.Unlock()
+	// What is there is taken from here: where the disk fails under a part of the
+	// chapter, the reader's larger reads may fail again and again.
+	var wanted record
+	scanSegment(data, ch.base, last, func(offset int64, rec record) bool {
+		if rec.index < c.next {
+			return true
+		}
+		c.reader.offset, c.reader.window = offset, nil
+		if rec.index == c.next {
+			wanted = rec
+			c.reader.offset += recordSize(len(rec.payload))
+		}
+		return false
+	})
+	return wanted, nil
+}
+
+func (c *Cursor) lose(ch *chapter, cause string, lost ...Span) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	for _, l := range lost {
+		if !ch.removed {
+			c.s.loseLocked(ch, l, cause)
+		}
+	}
+}

@@ -1,0 +1,219 @@
+package spool
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// recoverChapters finds the chapters and repairs the newest one. It returns the
+// highest index that was certainly given out, as far as chapters tell.
+func (s *Spool) recoverChapters() (used uint64, err error) {
+	found, _, err := listChapters(s.fs, s.chaptersDir())
+	if err != nil {
+		return 0, err
+	}
+	// From the newest to the oldest, until one has entries.
+	for len(found) > 0 {
+		ch := found[len(found)-1]
+		used = max(used, ch.after, s.water.removedTo)
+		seen, err := s.repairNewest(ch)
+		if err != nil {
+			return 0, err
+		}
+		if ch.last >= ch.base {
+			used = max(used, seen)
+			break
+		}
+		if ch.after == ch.base-1 {
+			used = max(used, seen)
+		}
+		// Otherwise nothing would tell the indexes set aside before the chapter
+		// from those torn in it any more; all of them count as set aside.
+		found = found[:len(found)-1]
+	}
+	for i, ch := range found {
+		newest := i == len(found)-1
+		switch {
+		case ch.last <= s.water.removedTo:
+			// A crash came between the high-water mark and the removal.
+			s.trash = append(s.trash, &removal{ch: ch, to: "trash"})
+			continue
+		case !newest && ch.last < ch.base, !newest && ch.size <= 0:
+			// Nothing is in it, or what is in it stands in the next one as well.
+			if ch.last >= ch.base {
+				s.finding(ch, -1, "the segment is missing or empty")
+				s.report.Missing = append(s.report.Missing, Span{ch.base, ch.last})
+				s.counters.missing += ch.last - ch.base + 1
+			}
+			ch.size = max(ch.size, 0)
+			s.trash = append(s.trash, &removal{ch: ch, to: "quarantine"})
+			continue
+		}
+		s.chapters = append(s.chapters, ch)
+		s.bytes += ch.size
+	}
+	return used, nil
+}
+
+// listChapters finds the chapters below dir, ascending, and the names of what
+// is no chapter. The last index of the newest is not known yet, and base-1.
+func listChapters(fsys fileSystem, dir string) (chapters []*chapter, strange []string, err error) {
+	entries, err := fsys.ReadDir(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range entries {
+		base, after, ok := parseChapterName(e.Name())
+		if !ok || !e.IsDir() {
+			strange = append(strange, e.Name())
+			continue
+		}
+		ch := &chapter{path: filepath.Join(dir, e.Name()), base: base, after: after, last: base - 1, size: -1, done: true, named: true}
+		if f, err := fsys.OpenFile(ch.segment(), os.O_RDONLY, 0); err == nil {
+			if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+				ch.size = info.Size()
+				ch.synced = ch.size
+			}
+			f.Close()
+		} else if errors.Is(err, fs.ErrPermission) {
+			return nil, nil, err
+		}
+		chapters = append(chapters, ch)
+	}
+	slices.SortFunc(chapters, func(a, b *chapter) int {
+		return cmp.Or(cmp.Compare(a.base, b.base), cmp.Compare(a.after, b.after))
+	})
+	for i := 1; i < len(chapters); i++ {
+		chapters[i-1].last = chapters[i].after
+	}
+	return chapters, strange, nil
+}
+
+// repairNewest reads a chapter, sets aside what is damaged in it, and leaves
+// only whole records; it returns the highest index in sight. A chapter without
+// any entry is moved away, and its last index is base-1.
+func (s *Spool) repairNewest(ch *chapter) (seen uint64, err error) {
+	var data []byte
+	if ch.size > 0 {
+		if data, err = readFile(s.fs, ch.segment(), ch.size); err != nil {
+			return 0, err
+		}
+	}
+	found := scanSegment(data, ch.base, maxIndex, nil)
+	for _, d := range found.damage {
+		s.finding(ch, d.offset, d.cause)
+		s.report.Findings[len(s.report.Findings)-1].Tail = d.offset >= found.end
+	}
+	if found.entries == 0 {
+		ch.last = ch.base - 1
+		to := "quarantine"
+		if len(data) == 0 {
+			to = "trash" // It was made and then not written to.
+		}
+		if _, err := s.moveAway(ch.path, to); err != nil {
+			s.finding(ch, -1, "it could not be moved away: "+err.Error())
+			return found.seen, nil
+		}
+		s.report.BytesQuarantined += int64(len(data))
+		return found.seen, s.fs.SyncDir(s.chaptersDir())
+	}
+	ch.last, ch.size, ch.lost = found.last, int64(len(data)), found.lost
+	if len(found.damage) > 0 {
+		s.repairSegment(ch, data, found)
+	}
+	return found.seen, nil
+}
+
+// repairSegment sets the damaged parts of a segment aside and takes them out:
+// from the end by cutting, from the middle by writing a new segment. Should
+// that fail, the chapter is as readable as before.
+func (s *Spool) repairSegment(ch *chapter, data []byte, found segment) {
+	for _, l := range found.lost {
+		s.report.Missing = append(s.report.Missing, l)
+		s.counters.missing += l.Len()
+	}
+	var err error
+	var kept []byte
+	at := int64(0)
+	for _, d := range found.damage {
+		name := fmt.Sprintf("%s-at-%d", filepath.Base(ch.path), d.offset)
+		if e := s.setAside(name, data[d.offset:d.end]); err == nil {
+			err = e
+		}
+		kept = append(kept, data[at:d.offset]...)
+		at = d.end
+	}
+	kept = append(kept, data[at:]...)
+	if err == nil {
+		if tail := found.damage[0].offset == found.end; tail {
+			err = s.cut(ch, found.end)
+		} else {
+			err = writeFile(s.fs, ch.segment(), kept)
+		}
+	}
+	if err != nil {
+		ch.damaged = true
+		s.finding(ch, -1, "it could not be repaired: "+err.Error())
+		return
+	}
+	ch.size = int64(len(kept))
+}
+
+func (s *Spool) cut(ch *chapter, size int64) error {
+	f, err := s.fs.OpenFile(ch.segment(), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Truncate(size); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// resumeChapter prepares what an unclean stop may have left unsynced, and goes
+// on with the newest chapter if it is in order and the indexes continue.
+func (s *Spool) resumeChapter() {
+	n := len(s.chapters)
+	if n == 0 {
+		return
+	}
+	if !s.water.clean {
+		for _, ch := range s.chapters[max(0, n-maxUnsynced-3):] {
+			if f, err := s.fs.OpenFile(ch.segment(), os.O_RDWR, 0); err == nil {
+				ch.file, ch.named, ch.synced = f, false, 0
+			}
+		}
+	}
+	ch := s.chapters[n-1]
+	files, err := s.fs.ReadDir(ch.path)
+	if err != nil || len(files) != 1 || ch.damaged || len(ch.lost) > 0 || ch.last+1 != s.next || ch.size >= s.opts.ChapterBytes {
+		return
+	}
+	if ch.file == nil {
+		if ch.file, err = s.fs.OpenFile(ch.segment(), os.O_RDWR, 0); err != nil {
+			ch.file = nil
+			return
+		}
+	}
+	if err := ch.openLog(); err != nil {
+		s.finding(ch, -1, "it is not continued: "+err.Error())
+		return
+	}
+	ch.done = false
+	s.current = ch
+}
+
+func (s *Spool) finding(ch *chapter, offset int64, cause string) {
+	s.report.Findings = append(s.report.Findings, Finding{File: chapterFile(ch), Offset: offset, Cause: cause})
+}
+
+// chapterFile is the segment's name below the spool's directory.
+func chapterFile(ch *chapter) string {
+	return filepath.Join("chapters", filepath.Base(ch.path), segmentName(ch.base))
+}
