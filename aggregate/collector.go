@@ -266,8 +266,8 @@ func (c *Collector) corrections(late []lateFrame, from *Lane, folder Folder, emi
 	})
 	c.lateOrder = order
 	lane := &c.lateLane
-	if len(lane.heads) < len(from.heads) {
-		lane.grow(make([]bool, len(from.heads)))
+	if len(lane.streams) < len(from.streams) {
+		lane.grow(make([]bool, len(from.streams)))
 	}
 	for i, n := range order {
 		f := &late[n]

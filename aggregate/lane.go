@@ -1,8 +1,8 @@
 package aggregate
 
 import (
-	"bytes"
 	"encoding/binary"
+	"slices"
 )
 
 // Lane holds what one source collects for one window before it is summarised:
@@ -17,29 +17,27 @@ type Lane struct {
 	// Revision is the Window's.
 	Revision uint32
 
-	heads   []head // what Add looks at, close together
-	runs    []runs // parallel to heads
+	streams []runs
 	touched []uint32
 	late    []lateFrame
 	full    bool
+	frames  uint64
 	part    *Window // summaries of what had to be taken out before the end
-	lens    []uint8 // scratch for Payloads
+	data    []byte  // scratch for Payloads
+	lens    []uint8 // and this
 }
 
-// head is the last run of a stream.
-type head struct {
-	last   uint64 // its first 8 bytes, first byte lowest
-	tail   uint32 // its frames so far; 0 where there is no run yet
-	length uint8  // its length in bytes
-	words  uint8  // the stride of the stream's payloads in 8 bytes
-	mixed  bool   // the runs differ in length: runs.lens holds all of them
-	uncut  bool   // the frames are to be counted only
-}
-
-// runs are the payloads of one stream in one window, in order of arrival.
+// runs are the payloads of one stream in one window, in order of arrival. Run 0
+// is none: it is there so that there always is a run before.
 type runs struct {
-	data    []byte
-	weights []uint32 // of all runs but the last
+	data    []byte   // the first 8 bytes of each run's payload
+	weights []uint32 // the frames of each run
+	n       uint32   // the last run
+	length  uint8    // its length in bytes
+	rest    uint8    // how many words more each payload has
+	counted bool     // the frames are to be counted only
+	mixed   bool     // the runs differ in length: lens holds all of them
+	wide    []uint64 // the rest words of each run
 	lens    []uint8
 }
 
@@ -56,146 +54,203 @@ type lateFrame struct {
 // before the window's end, which costs a merge and bounds memory whatever a log
 // says about its times.
 const (
+	firstRuns = 64
 	maxRuns   = 4096
-	maxWeight = 1 << 30
+	maxFrames = 1 << 30
 	maxLate   = 4096
 )
 
 // grow makes room for the streams; where counted says so, frames of a stream
 // are counted and their payloads are not kept.
 func (l *Lane) grow(counted []bool) {
-	for n := len(l.heads); n < len(counted); n++ {
-		l.heads = append(l.heads, head{words: 1, uncut: counted[n]})
-		l.runs = append(l.runs, runs{})
+	for n := len(l.streams); n < len(counted); n++ {
+		l.streams = append(l.streams, runs{counted: counted[n]})
 	}
 }
 
 // Add adds a frame of up to 8 bytes: word holds them, first byte lowest, zero
 // above. The stream must have been declared to the Collector.
+//
+// Whether a payload is that of the frame before is a toss of a coin that no
+// branch predictor learns, so it decides where to write and not whether to.
 func (l *Lane) Add(stream uint32, word uint64, length uint8) {
-	h := &l.heads[stream]
-	if h.last == word && h.length == length && h.tail != 0 {
-		h.tail++
+	r := &l.streams[stream]
+	n := r.n
+	data, weights := r.data, r.weights
+	if r.length != length || n == 0 || int(n)+1 >= len(weights) || 8*int(n)+16 > len(data) {
+		l.addRun(stream, word, length)
 		return
 	}
-	l.append(stream, word, length)
+	changed := uint32(0)
+	if binary.LittleEndian.Uint64(data[8*n:]) != word {
+		changed = 1
+	}
+	n += changed
+	r.n = n
+	binary.LittleEndian.PutUint64(data[8*n:], word)
+	weights[n] = weights[n]&(changed-1) + 1
 }
 
 // AddAlways is Add without the comparison: every frame is a run of its own. The
 // summaries are the same, to the bit.
-func (l *Lane) AddAlways(stream uint32, word uint64, length uint8) { l.append(stream, word, length) }
-
-func (l *Lane) append(stream uint32, word uint64, length uint8) {
-	h, r := &l.heads[stream], &l.runs[stream]
-	switch {
-	case h.tail == 0:
-		l.touched = append(l.touched, stream)
-	case h.uncut:
-		h.tail++
+func (l *Lane) AddAlways(stream uint32, word uint64, length uint8) {
+	if r := &l.streams[stream]; r.counted && r.n > 0 {
+		r.weights[r.n]++
 		return
-	default:
-		r.weights = append(r.weights, h.tail)
-		if h.length != length && !h.mixed {
-			h.mixed = true
-			for range r.weights {
-				r.lens = append(r.lens, h.length)
-			}
-		}
-		if len(r.weights) >= maxRuns || h.tail >= maxWeight {
-			l.full = true
+	}
+	l.newRun(stream, word, length)
+}
+
+// addRun is Add where something is out of the ordinary.
+func (l *Lane) addRun(stream uint32, word uint64, length uint8) {
+	r := &l.streams[stream]
+	if r.n > 0 && (r.counted || (r.word() == word && r.length == length)) {
+		r.weights[r.n]++
+		return
+	}
+	l.newRun(stream, word, length)
+}
+
+// newRun begins a run.
+func (l *Lane) newRun(stream uint32, word uint64, length uint8) {
+	r := &l.streams[stream]
+	switch {
+	case r.n == 0:
+		l.touched = append(l.touched, stream)
+	case r.length != length && !r.mixed:
+		r.mixed = true
+		for range r.n {
+			r.lens = append(r.lens, r.length)
 		}
 	}
-	h.last, h.length, h.tail = word, length, 1
-	r.data = binary.LittleEndian.AppendUint64(r.data, word)
-	if h.words > 1 {
-		r.data = append(r.data, make([]byte, 8*int(h.words-1))...)
+	if r.n >= maxRuns {
+		l.full = true
 	}
-	if h.mixed {
+	r.n++
+	if int(r.n) >= len(r.weights) {
+		size := max(firstRuns, 2*len(r.weights))
+		if r.counted {
+			size = 2
+		}
+		r.data = append(r.data, make([]byte, 8*size-len(r.data))...)
+		r.weights = append(r.weights, make([]uint32, size-len(r.weights))...)
+	}
+	binary.LittleEndian.PutUint64(r.data[8*r.n:], word)
+	r.weights[r.n], r.length = 1, length
+	if r.mixed {
 		r.lens = append(r.lens, length)
 	}
+	if r.rest > 0 {
+		r.wide = append(r.wide, make([]uint64, r.rest)...)
+	}
 }
+
+// word is the last run's.
+func (r *runs) word() uint64 { return binary.LittleEndian.Uint64(r.data[8*r.n:]) }
 
 // AddWide adds a frame of any length. The bytes of data behind length, up to a
 // multiple of 8, must be zero. Always makes it a run of its own.
 func (l *Lane) AddWide(stream uint32, data *[64]byte, length uint8, always bool) {
-	words := max(1, (int(length)+7)/8)
-	h, r := &l.heads[stream], &l.runs[stream]
-	if words > int(h.words) {
-		r.widen(int(h.words), words)
-		h.words = uint8(words)
+	r := &l.streams[stream]
+	if rest := max(0, (int(length)+7)/8-1); rest > int(r.rest) {
+		r.widen(rest)
 	}
-	size, used := 8*int(h.words), 8*words
-	if h.tail != 0 && h.length == length && !always && !h.uncut {
-		if last := r.data[len(r.data)-size:]; bytes.Equal(last[:used], data[:used]) {
-			h.tail++
-			return
+	var more [7]uint64
+	for i := range int(r.rest) {
+		if 8*(i+1) < int(length) {
+			more[i] = binary.LittleEndian.Uint64(data[8*(i+1):])
 		}
 	}
-	l.append(stream, binary.LittleEndian.Uint64(data[:]), length)
-	if len(r.data) > 0 {
-		copy(r.data[len(r.data)-size:], data[:used])
+	word := binary.LittleEndian.Uint64(data[:])
+	rest := more[:r.rest]
+	if r.n > 0 && (r.counted || (!always && r.length == length && r.word() == word && slices.Equal(r.wide[len(r.wide)-len(rest):], rest))) {
+		r.weights[r.n]++
+		return
 	}
+	l.newRun(stream, word, length)
+	copy(r.wide[len(r.wide)-len(rest):], rest)
 }
 
-// widen moves the payloads apart to make room for longer ones.
-func (r *runs) widen(from, to int) {
-	wide := make([]byte, 0, max(4, 2*len(r.data)/(8*from))*8*to)
-	for at := 0; at < len(r.data); at += 8 * from {
-		wide = append(wide, r.data[at:at+8*from]...)
-		wide = append(wide, make([]byte, 8*(to-from))...)
+// widen makes room for rest words more in each payload.
+func (r *runs) widen(rest int) {
+	wide := make([]uint64, int(r.n)*rest)
+	for i := range int(r.n) {
+		copy(wide[i*rest:], r.wide[i*int(r.rest):(i+1)*int(r.rest)])
 	}
-	r.data = wide
+	r.wide, r.rest = wide, uint8(rest)
 }
 
-// Payloads returns the runs of a stream: the payloads, stride bytes each and
-// zero padded, with their lengths and the number of frames that each stands
-// for. There are none where the stream had no frames. They are valid until the
-// next call.
-func (l *Lane) Payloads(stream uint32) (data []byte, stride int, lens []uint8, weights []uint32) {
-	if int(stream) >= len(l.heads) || l.heads[stream].tail == 0 || l.heads[stream].uncut {
-		return nil, 8, nil, nil
+// Payloads are the runs of one stream.
+type Payloads struct {
+	// Data holds the payloads, Stride bytes each, zero padded.
+	Data   []byte
+	Stride int
+	// Lens are their lengths in bytes, and Weights the number of frames that each
+	// stands for.
+	Lens    []uint8
+	Weights []uint32
+}
+
+// Payloads returns the runs of a stream; there are none where it had no frames.
+// They are valid until the next call.
+func (l *Lane) Payloads(stream uint32) (p Payloads) {
+	if int(stream) >= len(l.streams) || l.streams[stream].n == 0 || l.streams[stream].counted {
+		return Payloads{Stride: 8}
 	}
-	h, r := &l.heads[stream], &l.runs[stream]
-	stride = 8 * int(h.words)
-	n := len(r.data) / stride
-	if len(r.weights) < n {
-		r.weights = append(r.weights, h.tail)
+	r := &l.streams[stream]
+	n, words := int(r.n), 1+int(r.rest)
+	p.Stride, p.Weights = 8*words, r.weights[1:n+1]
+	p.Data = r.data[8 : 8*(n+1)]
+	if words > 1 {
+		l.data = l.data[:0]
+		for i := range n {
+			l.data = append(l.data, p.Data[8*i:8*i+8]...)
+			for _, w := range r.wide[i*(words-1) : (i+1)*(words-1)] {
+				l.data = binary.LittleEndian.AppendUint64(l.data, w)
+			}
+		}
+		p.Data = l.data
 	}
-	if h.mixed {
-		return r.data, stride, r.lens, r.weights
+	if r.mixed {
+		p.Lens = r.lens
+		return p
 	}
-	if len(l.lens) == 0 || l.lens[0] != h.length {
+	if len(l.lens) == 0 || l.lens[0] != r.length {
 		l.lens = l.lens[:0]
 	}
 	for len(l.lens) < n {
-		l.lens = append(l.lens, h.length)
+		l.lens = append(l.lens, r.length)
 	}
-	return r.data, stride, l.lens[:n], r.weights
+	p.Lens = l.lens[:n]
+	return p
 }
 
 // Counted returns the number of frames that were only counted, of the streams
 // for which that was asked.
 func (l *Lane) Counted() (frames uint64) {
 	for _, stream := range l.touched {
-		if l.heads[stream].uncut {
-			frames += uint64(l.heads[stream].tail)
+		if r := &l.streams[stream]; r.counted {
+			frames += uint64(r.weights[r.n])
 		}
 	}
 	return frames
 }
 
+// Count tells that about n frames were added: weights are bounded by it.
+func (l *Lane) Count(n int) { l.frames += uint64(n) }
+
 // Full says that the lane must be taken out before more is added.
-func (l *Lane) Full() bool { return l.full }
+func (l *Lane) Full() bool { return l.full || l.frames >= maxFrames }
 
 // clear empties the runs and keeps their memory, the window and its part.
 func (l *Lane) clear() {
 	for _, stream := range l.touched {
-		h, r := &l.heads[stream], &l.runs[stream]
-		h.tail, h.mixed = 0, false
-		r.data, r.weights, r.lens = r.data[:0], r.weights[:0], r.lens[:0]
+		r := &l.streams[stream]
+		r.n, r.mixed = 0, false
+		r.wide, r.lens = r.wide[:0], r.lens[:0]
 	}
 	l.touched = l.touched[:0]
-	l.full = false
+	l.full, l.frames = false, 0
 }
 
 // reset makes the lane ready for another window.

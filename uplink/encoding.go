@@ -89,10 +89,16 @@ func (e Encoding) AppendOne(dst []byte, r *Record) []byte {
 func (e Encoding) AppendUpTo(dst []byte, records []Record, maxBytes int) (payload []byte, n int) {
 	start := len(dst)
 	if e == OTLP {
-		for n = len(records); n > 0; n = min(n-1, int(int64(n)*int64(maxBytes)/int64(len(dst)-start))) {
-			if dst = appendOTLP(dst[:start], records[:n]); len(dst)-start <= maxBytes {
+		for n = len(records); n > 0; {
+			dst = appendOTLP(dst[:start], records[:n])
+			size := len(dst) - start
+			if size <= maxBytes {
 				return dst, n
 			}
+			if n == 1 {
+				break
+			}
+			n = max(1, min(n-1, int(int64(n)*int64(maxBytes)/int64(size))))
 		}
 		return dst[:start], 0
 	}

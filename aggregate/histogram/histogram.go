@@ -17,7 +17,7 @@ const (
 	MaxBuckets = 160
 	// MaxScale is the finest scale: 128 buckets a power of two, a relative error
 	// of 0.27 %. Finer scales would cost bytes on the link and tell noise apart.
-	MaxScale = 7
+	MaxScale = 5
 	// MinScale is the coarsest scale that any float64 can need: all magnitudes
 	// from 2^-1074 to 2^1024 in MaxBuckets buckets.
 	MinScale = -4

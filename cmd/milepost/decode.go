@@ -56,17 +56,11 @@ func runDecode(ctx context.Context, inv *invocation, c *command, args []string) 
 			logs = append(logs, arg)
 		}
 	}
-	d := &decoding{inv: inv, known: known, messages: make(map[*dbc.Plan]*decodedMessage)}
-	d.lines.w = inv.stdout
-	d.problems.w = inv.stderr
-	switch format {
-	case "text":
-		d.printer = &textPrinter{}
-	case "jsonl":
-		d.printer = &jsonPrinter{}
-	default:
-		return usagef("--format %s: use text or jsonl", format)
+	d, err := newDecoding(inv, format)
+	if err != nil {
+		return err
 	}
+	d.known = known
 	if len(databases.files) == 0 {
 		return usagef("no database: name a DBC file")
 	}
@@ -104,10 +98,24 @@ type decoding struct {
 	inv      *invocation
 	bindings *gateway.Bindings
 	printer  framePrinter
-	known    bool
+	known    bool // leave out data frames that no database knows
 	lines    lineWriter
 	problems logProblems
 	messages map[*dbc.Plan]*decodedMessage
+}
+
+func newDecoding(inv *invocation, format string) (*decoding, error) {
+	d := &decoding{inv: inv, messages: make(map[*dbc.Plan]*decodedMessage)}
+	d.lines.w = inv.stdout
+	switch format {
+	case "text":
+		d.printer = &textPrinter{}
+	case "jsonl":
+		d.printer = &jsonPrinter{}
+	default:
+		return nil, usagef("--format %s: use text or jsonl", format)
+	}
+	return d, nil
 }
 
 // framePrinter is a format.

@@ -36,7 +36,7 @@ func TestLintFailures(t *testing.T) {
 		{"no file", nil, exitUsage, "name a DBC file"},
 		{"without a message", []string{valid}, exitDone, "no problems in 0 messages with 0 signals"},
 		{"absent", []string{"absent.dbc"}, exitFailed, "absent.dbc: no such file"},
-		{"no database", []string{noDatabase}, exitFailed, "no DBC statement"},
+		{"no database", []string{noDatabase}, exitFailed, "no.dbc: "},
 		{"no message left", []string{nothingLeft}, exitFailed, "1 problem in 0 messages"},
 		{"one of two", []string{noDatabase, valid}, exitFailed, "valid.dbc: no problems"},
 	} {

@@ -195,14 +195,14 @@ func bar(fraction float64, width int) string {
 	return text
 }
 
-// roundedRate cuts a rate to two digits: the others are never the same.
+// roundedRate rounds a rate to two digits: the others are never the same.
 func roundedRate(rate float64) uint64 {
 	n := uint64(min(rate, 1e15))
 	unit := uint64(1)
 	for n/unit >= 100 {
 		unit *= 10
 	}
-	return n / unit * unit
+	return (n + unit/2) / unit * unit
 }
 
 // bytesText writes a number of bytes for people.

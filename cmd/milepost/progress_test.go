@@ -25,15 +25,15 @@ func TestProgressLine(t *testing.T) {
 		width int
 		want  string
 	}{
-		{half, 100, "[██████████▌          ]   50 %  1,234,567 frames  120,000/s  2026-11-02 10:05:33  10s left"},
-		{half, 80, "[█▌  ]"},
+		{half, 100, "[███████████████▌               ]   50 %  1,234,567 frames  120,000/s  2026-11-02 10:05:33  10s left"},
+		{half, 80, "[█████▌     ]   50 %  1,234,567 frames  120,000/s  2026-11-02 10:05:33  10s left"},
 		{half, 70, " 50 %  1,234,567 frames  120,000/s  2026-11-02 10:05:33  10s left"},
 		{half, 45, " 50 %  1,234,567 frames  120,000/s"},
 		{half, 8, " 50 %"},
 		{half, 3, ""},
 		{half, -1, ""},
 		{pipe, 80, "5.0 MiB  1,234,567 frames  120,000/s  2026-11-02 10:05:33"},
-		{start, 40, "[                ]    0 %  0 frames"},
+		{start, 40, "[                     ]    0 %  0 frames"},
 		{over, 60, "100 %  1,234,567 frames  120,000/s  2026-11-02 10:05:33"},
 	} {
 		if got := c.state.line(c.width); got != c.want {
@@ -64,7 +64,7 @@ func TestProgressDrawing(t *testing.T) {
 			t.Errorf("drawn %d times in a second", drawn)
 		}
 		last := screen.String()[strings.LastIndex(screen.String(), "\r"):]
-		if want := "\r[███████▏  ]   79 %  799,000 frames\x1b[K"; !strings.Contains(screen.String(), " 79 %  799,000 frames") {
+		if want := "\r 99 %  999,000 frames  1,000,000/s\x1b[K"; last != want {
 			t.Errorf("at last %q, want %q", last, want)
 		}
 		screen.Reset()

@@ -18,7 +18,9 @@ import (
 type signalTable struct {
 	messages map[*aggregate.Group]*messageRows
 	time     timeline
-	window   int64 // length of a window in nanoseconds
+	// window is the length of a window, from and to are where the first one
+	// begins and the last one ends, in nanoseconds.
+	window, from, to int64
 }
 
 // messageRows are the rows of one group.
@@ -44,7 +46,10 @@ func (t *signalTable) add(w *aggregate.Window) {
 	if len(w.Groups) == 0 {
 		return
 	}
-	t.window = max(w.Duration, 1)
+	if t.window == 0 {
+		t.window, t.from, t.to = max(w.Duration, 1), w.Start, w.Start+w.Duration
+	}
+	t.from, t.to = min(t.from, w.Start), max(t.to, w.Start+w.Duration)
 	number := w.Start / t.window
 	if number*t.window > w.Start { // before 1970
 		number--
@@ -111,7 +116,7 @@ const (
 	columnUnit   = 5
 
 	leastTable, mostTable = 80, 200
-	leastCurve            = 8
+	leastCurve            = 10
 	leastSignal           = 12
 	leastUnit             = 4
 )
@@ -131,9 +136,12 @@ func (t *signalTable) writeTo(out io.Writer, width int) error {
 	for i, c := range tableColumns {
 		titles[i] = c.title
 	}
-	over := time.Duration(t.window) * time.Duration(int64(t.time.used)<<t.time.merged)
-	text = appendRow(text, titles, widths, "over "+over.String())
 	spark := width - widths.total()
+	over := spanText(time.Duration(t.to - t.from))
+	if columns(over) > spark {
+		over = ""
+	}
+	text = appendRow(text, titles, widths, over)
 	var drawing []rune
 	for _, m := range messages {
 		text = appendHead(text, m.group)
@@ -214,6 +222,17 @@ func tableWidths(messages []*messageRows, width int) columnWidths {
 	shrink(columnSignal, leastSignal)
 	shrink(columnUnit, leastUnit)
 	return widths
+}
+
+// spanText says how much time the curves cover: over 10m, over 1h30m.
+func spanText(span time.Duration) string {
+	text := span.String()
+	for _, zero := range [...]string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-len("0s")]
+		}
+	}
+	return "over " + text
 }
 
 func appendHead(dst []byte, g *aggregate.Group) []byte {

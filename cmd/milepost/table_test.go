@@ -30,10 +30,12 @@ func tableGroups() []*aggregate.Group {
 func drive(groups []*aggregate.Group, n, length int) *aggregate.Window {
 	const second = 1_000_000_000
 	w := aggregate.NewWindow((1_700_000_000+int64(n))*second, second, 0)
+	var folder aggregate.ColumnFolder
 	fill := func(g *aggregate.Group, raws ...int64) {
 		summaries := w.AddGroup(g)
 		for i, raw := range raws {
-			summaries[i].Constant(&g.Series[i], raw, uint64(i+1), func(n int) []uint64 { return make([]uint64, n) })
+			column := aggregate.Column{Values: []int64{raw}, Weights: []uint32{uint32(i + 1)}}
+			folder.Fold(&g.Series[i], column, w, &summaries[i])
 		}
 	}
 	turn := math.Sin(2 * math.Pi * float64(n) / float64(length))

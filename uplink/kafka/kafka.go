@@ -222,23 +222,24 @@ func (s *Sink) produce(ctx context.Context) (*delivery, error) {
 	}()
 	defer func() { <-handed }()
 
-	ticker := time.NewTicker(s.o.AckTimeout)
+	ticker := time.NewTicker(s.o.AckTimeout / 4)
 	defer ticker.Stop()
-	for before := int64(0); ; {
+	moved := time.Now()
+	for before := d.left.Load(); ; {
 		select {
 		case <-d.done:
 			return d, d.err
 		case <-ctx.Done():
 			s.abandon(d)
 			return d, ctx.Err()
-		case <-ticker.C:
-			now := d.left.Load()
-			if now == before {
+		case now := <-ticker.C:
+			if left := d.left.Load(); left != before {
+				before, moved = left, now
+			} else if now.Sub(moved) >= s.o.AckTimeout {
 				cancel(errStalled)
 				s.abandon(d)
 				return d, errStalled
 			}
-			before = now
 		}
 	}
 }

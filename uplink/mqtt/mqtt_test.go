@@ -2,7 +2,9 @@ package mqtt_test
 
 import (
 	"bytes"
+	"cmp"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,8 +87,9 @@ func decode(t *testing.T, o mqtt.Options, payload []byte) []uplink.Record {
 	var records []uplink.Record
 	var err error
 	switch {
-	case o.Encoding == uplink.OTLP:
+	case o.Encoding == uplink.OTLP: // sorted by series
 		records, err = uplink.DecodeOTLP(payload, nil)
+		slices.SortFunc(records, func(a, b uplink.Record) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	case o.Encoding == uplink.Protobuf && o.Single:
 		records = make([]uplink.Record, 1)
 		records[0], err = uplink.DecodeRecord(payload)

@@ -19,7 +19,7 @@ type Harness struct {
 	// Address is what the errors of Send must name.
 	Address string
 	// Received is all that the receiver has, in the order of arrival, repeats
-	// included.
+	// included; of what arrived in one message, in the order of the sequences.
 	Received func() []uplink.Record
 	// Break ends the link, BreakAfter does so when n more bytes have gone over
 	// it, Heal undoes both (and Stall).
@@ -58,6 +58,7 @@ func TestSink(t *testing.T, start func(t *testing.T) Harness) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			h := start(t)
+			defer h.Sink.Close() // where the test fails
 			c.test(t, &h)
 			if err := h.Sink.Close(); err != nil {
 				t.Errorf("Close: %v", err)

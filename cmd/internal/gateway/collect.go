@@ -116,6 +116,9 @@ func (c *collector) add(source can.Source, frames []can.Frame) {
 	if c.read != nil {
 		c.read.Add(uint64(len(frames)))
 	}
+	if lane != nil {
+		lane.Count(len(frames))
+	}
 	if len(frames) > 0 {
 		c.last = frames[len(frames)-1].Time
 	}

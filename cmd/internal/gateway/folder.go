@@ -71,19 +71,19 @@ func (s *streams) add(b *Binding) {
 func (f *folder) Fold(lane *aggregate.Lane, window *aggregate.Window) {
 	f.counts.Unknown += lane.Counted()
 	for _, stream := range f.streams.order {
-		data, stride, lens, weights := lane.Payloads(stream)
-		if len(lens) == 0 {
+		payloads := lane.Payloads(stream)
+		if len(payloads.Lens) == 0 {
 			continue
 		}
 		binding := f.streams.bindings[stream]
 		plan := binding.Plan
-		counts := plan.Begin(&f.scratch, dbc.Payloads{Data: data, Stride: stride, Lens: lens, Weights: weights})
+		counts := plan.Begin(&f.scratch, dbc.Payloads(payloads))
 		var frames uint64
-		for _, w := range weights {
+		for _, w := range payloads.Weights {
 			frames += uint64(w)
 		}
 		f.counts.Decoded += frames
-		f.counts.Unchanged += frames - uint64(len(weights))
+		f.counts.Unchanged += frames - uint64(len(payloads.Weights))
 		f.counts.Short += counts.Short
 		f.counts.Long += counts.Long
 		f.counts.UnknownMultiplexor += counts.UnknownMultiplexor
