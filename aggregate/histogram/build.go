@@ -1,5 +1,7 @@
 package histogram
 
+import "math"
+
 // Slab is memory that counts are cut from. The zero value is empty and grows.
 type Slab struct{ counts []uint64 }
 
@@ -63,13 +65,27 @@ func shiftToFit(first, last int32) (shift uint) {
 	return shift
 }
 
+// smallest is the index of the smallest normal number.
+const smallest = -1022 << MaxScale
+
 func oneSign(values []float64, weights []uint32, first, last int32, slab *Slab) (int8, Buckets) {
 	shift := shiftToFit(first, last)
 	first, last = first>>shift, last>>shift
 	counts := slab.Cut(int(last-first) + 1)
 	weights = weights[:len(values)]
-	for i, x := range values {
-		counts[Index(x)>>(shift&31)-first] += uint64(weights[i])
+	switch {
+	case len(counts) == 1:
+		for _, w := range weights {
+			counts[0] += uint64(w)
+		}
+	case first<<shift < smallest: // some of them subnormal
+		for i, x := range values {
+			counts[Index(x)>>(shift&31)-first] += uint64(weights[i])
+		}
+	default:
+		for i, x := range values {
+			counts[index(math.Float64bits(x)&^(1<<63))>>(shift&31)-first] += uint64(weights[i])
+		}
 	}
 	return int8(MaxScale - int(shift)), Buckets{first, counts}
 }

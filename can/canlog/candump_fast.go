@@ -116,12 +116,12 @@ scan:
 		pad := &padHex[e.len&15]
 		hex0 := binary.LittleEndian.Uint64(text[0:8])&pad.keep0 | pad.zero0
 		hex1 := binary.LittleEndian.Uint64(text[8:16])&pad.keep1 | pad.zero1
-		low, bad0 := decodeHex(hex0)
-		high, bad1 := decodeHex(hex1)
+		low, bad0 := hexNibbles(hex0)
+		high, bad1 := hexNibbles(hex1)
 		if (bad0|bad1)&each80 != 0 {
 			break
 		}
-		data := uint64(low) | uint64(high)<<32
+		data := uint64(packNibbles(low)) | uint64(packNibbles(high))<<32
 		flags |= can.Repeat * can.Flags(isZero(data^e.data))
 		e.data = data
 

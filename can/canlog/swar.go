@@ -28,22 +28,30 @@ func belowFirst(marks uint64) uint64 { return (marks ^ (marks - 1)) >> 8 }
 // decodeHex turns 8 hexadecimal digits of either case into 4 bytes. Bit 7 of
 // some byte of bad is set if there are other characters.
 func decodeHex(text uint64) (data uint32, bad uint64) {
+	nibbles, bad := hexNibbles(text)
+	return packNibbles(nibbles), bad
+}
+
+// hexNibbles is the first half of decodeHex: a nibble a byte. (Each half is
+// small enough to be inlined, the whole is not.)
+func hexNibbles(text uint64) (nibbles, bad uint64) {
 	// Letters to upper case: bit 6 tells them from digits.
 	c := text &^ (text >> 1 & each20)
 	// Less '0' each: 0 to 9 for digits, 0x11 to 0x16 for letters. Bit 7 keeps
 	// borrows within their byte.
 	t := (c | each80) - each30 ^ each80
 	// Bit 7 of each tells which bytes are at least 0x0A, 0x11 and 0x17.
-	ge0A := t + 0x76*each01
 	ge11 := t + 0x6F*each01
-	ge17 := t + 0x69*each01
-	bad = ge0A ^ ge11 | ge17 | t | c
-	letters := ge11 >> 7 & each01
-	v := t - letters*7
-	// Nibbles to bytes, and these together.
+	bad = (t + 0x76*each01) ^ ge11 | (t + 0x69*each01) | t | c
+	return t - (ge11>>7&each01)*7, bad
+}
+
+// packNibbles is the other half: pairs of nibbles become bytes, the first pair
+// the lowest.
+func packNibbles(v uint64) uint32 {
 	v = (v<<4 | v>>8) & 0x00FF00FF00FF00FF
 	v = (v | v>>8) & 0x0000FFFF0000FFFF
-	return uint32(v | v>>16), bad
+	return uint32(v | v>>16)
 }
 
 // isZero is 1 for 0 and 0 otherwise, without a branch.

@@ -4,8 +4,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"milepost/can/dbc"
@@ -52,63 +52,36 @@ func (d *databaseFlags) options() (options dbc.Options, err error) {
 	return options, nil
 }
 
-// load reads the databases and says in a line each on stderr where one has
-// problems.
-func (d *databaseFlags) load(stderr io.Writer) (*gateway.Bindings, error) {
+// load reads the databases and says in a line each where one has problems.
+func (d *databaseFlags) load(messages io.Writer) (*gateway.Bindings, error) {
 	options, err := d.options()
 	if err != nil {
 		return nil, err
 	}
-	parsed := make(map[string]*dbc.Database)
-	byBus := make(map[string][]*dbc.Database) // "" is for all other buses
+	databases := gateway.Databases{}
 	for _, argument := range d.files {
 		bus, path, err := splitBus(argument)
 		if err != nil {
 			return nil, err
 		}
-		db := parsed[path]
-		if db == nil {
-			if db, err = readDatabase(path); err != nil {
-				return nil, err
-			}
-			parsed[path] = db
-			if n := len(db.Problems()); n > 0 {
-				fmt.Fprintf(stderr, "%s: %s, `milepost lint %s` lists them\n", path, plural(n, "problem"), path)
-			}
-		}
-		byBus[bus] = append(byBus[bus], db)
+		databases[bus] = append(databases[bus], path)
 	}
-	var common *dbc.Decoder
-	buses := make(map[string]*dbc.Decoder)
-	conflicts := 0
-	first := ""
-	for bus, dbs := range byBus {
-		decoder := dbc.Compile(dbs, options)
-		if problems := decoder.Problems(); len(problems) > 0 {
-			conflicts += len(problems)
-			// Of several, the same one from run to run.
-			if text := problems[0].String(); first == "" || text < first {
-				first = text
-			}
+	problems := make(map[string]int)
+	var files []string
+	bindings, err := databases.Bind(options, func(p dbc.Problem) {
+		if problems[p.File] == 0 {
+			files = append(files, p.File)
 		}
-		if bus == "" {
-			common = decoder
-		} else {
-			buses[bus] = decoder
-		}
-	}
-	if conflicts > 0 {
-		fmt.Fprintf(stderr, "%s between databases, such as %s\n", plural(conflicts, "conflict"), first)
-	}
-	return gateway.NewBindings(common, buses), nil
-}
-
-func readDatabase(path string) (*dbc.Database, error) {
-	data, err := os.ReadFile(path)
+		problems[p.File]++
+	})
 	if err != nil {
 		return nil, err
 	}
-	return dbc.Parse(path, data)
+	slices.Sort(files)
+	for _, path := range files {
+		fmt.Fprintf(messages, "%s: %s, `milepost lint %s` lists them\n", path, plural(problems[path], "problem"), path)
+	}
+	return bindings, nil
 }
 
 // splitBus splits BUS=FILE. A path before the = is the name of a file that has

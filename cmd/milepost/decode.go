@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os/signal"
 	"syscall"
 	"time"
 
@@ -71,9 +70,7 @@ func runDecode(ctx context.Context, inv *invocation, c *command, args []string) 
 		return err
 	}
 
-	// A reader such as head that has seen enough is not a failure. Without this a
-	// write to the pipe that it has closed would be the end of the process.
-	signal.Ignore(syscall.SIGPIPE)
+	// A reader such as head that has seen enough is not a failure.
 	var failed []error
 	for _, log := range logs {
 		err := d.log(ctx, log)

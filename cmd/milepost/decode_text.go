@@ -2,6 +2,8 @@ package main
 
 import (
 	"strconv"
+	"unicode"
+	"unicode/utf8"
 
 	"milepost/can"
 	"milepost/can/dbc"
@@ -124,12 +126,11 @@ func appendShort(dst []byte, have, want int) []byte {
 // take for commands.
 func appendEnum(dst []byte, text string) []byte {
 	dst = append(dst, " '"...)
-	for i := range len(text) {
-		if c := text[i]; c >= ' ' && c != 0x7F {
-			dst = append(dst, c)
-		} else {
-			dst = append(dst, ' ')
+	for _, r := range text {
+		if !unicode.IsPrint(r) {
+			r = ' '
 		}
+		dst = utf8.AppendRune(dst, r)
 	}
 	return append(dst, '\'')
 }

@@ -4,6 +4,9 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"os"
+
+	"milepost/can/dbc"
 )
 
 var lintCommand = &command{
@@ -60,4 +63,12 @@ func runLint(ctx context.Context, inv *invocation, c *command, args []string) er
 		}
 	}
 	return unusable
+}
+
+func readDatabase(path string) (*dbc.Database, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return dbc.Parse(path, data)
 }

@@ -41,7 +41,7 @@ func (p *logProblems) summarise(name string, s canlog.Stats) {
 		facts = append(facts, plural(s.RecorderDrops, "frame")+" lost by the recorder")
 	}
 	if s.Truncated {
-		facts = append(facts, "the log was cut off at its end")
+		facts = append(facts, "it ends without a line end, perhaps cut off")
 	}
 	if len(facts) > 0 {
 		fmt.Fprintf(p.w, "%s: %s\n", name, strings.Join(facts, ", "))

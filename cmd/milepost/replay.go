@@ -3,15 +3,14 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"milepost/cmd/internal/config"
@@ -86,31 +85,34 @@ func runReplay(ctx context.Context, inv *invocation, c *command, args []string) 
 	if n := slices.Index(logs, "-"); n >= 0 && slices.Contains(logs[n+1:], "-") {
 		return usagef("the standard input can be read once only")
 	}
-	replay, err := f.replay(inv, logs)
+	// What is said while the replay runs goes above the line of progress.
+	bar := newProgress(inv.stderr, 0)
+	if f.quiet {
+		bar = newProgress(io.Discard, 0)
+	}
+	messages := io.Writer(inv.stderr)
+	if !f.quiet {
+		messages = bar
+	}
+	replay, err := f.replay(inv, logs, messages)
 	if err != nil {
 		return err
 	}
-	problems := &logProblems{w: inv.stderr}
+	problems := &logProblems{w: messages}
 	replay.LogOptions.OnProblem = problems.report
+	replay.Progress = func(p gateway.Progress) {
+		bar.update(p.Done, p.Total, p.Frames, time.Unix(0, p.EventTime).UTC())
+	}
 
 	var table *signalTable
 	if replay.Targets == nil {
 		table = newSignalTable()
 		replay.Watch = table.add
 	}
-	var bar *progress
-	if !f.quiet {
-		bar = newProgress(inv.stderr, 0)
-		replay.Progress = func(p gateway.Progress) {
-			bar.update(p.Done, p.Total, p.Frames, time.Unix(0, p.EventTime).UTC())
-		}
-	}
 	result, err := replay.Run(ctx)
-	if bar != nil {
-		bar.finish()
-	}
-	if errors.Is(err, syscall.EPIPE) && f.output == "" {
-		return nil // whoever reads the standard output has seen enough
+	bar.finish()
+	if f.output == "" && quietPipe(err) == nil && err != nil {
+		return nil
 	}
 	problems.summarise(strings.Join(logs, ", "), result.Logs)
 	if table != nil && err == nil {
@@ -129,7 +131,7 @@ func runReplay(ctx context.Context, inv *invocation, c *command, args []string) 
 }
 
 // replay puts the flags and the configuration together.
-func (f *replayFlags) replay(inv *invocation, logs []string) (*gateway.Replay, error) {
+func (f *replayFlags) replay(inv *invocation, logs []string, messages io.Writer) (*gateway.Replay, error) {
 	c := config.Default()
 	c.Device, c.Dedup.Exception.Enabled, c.Sinks = f.device, false, nil
 	if f.configPath != "" {
@@ -150,7 +152,7 @@ func (f *replayFlags) replay(inv *invocation, logs []string) (*gateway.Replay, e
 	if f.resume && f.spoolDir == "" {
 		return nil, usagef("--resume goes with --spool DIR")
 	}
-	bindings, err := f.databases.load(inv.stderr)
+	bindings, err := f.databases.load(messages)
 	if err != nil {
 		return nil, err
 	}
@@ -165,6 +167,7 @@ func (f *replayFlags) replay(inv *invocation, logs []string) (*gateway.Replay, e
 			Workers:         f.workers,
 		},
 		Bindings: bindings,
+		Version:  thisBuild().Version,
 		Logs:     logs, Stdin: inv.stdin,
 		KeepOverlap: !c.Dedup.Overlap,
 		Speed:       speed,
@@ -172,7 +175,7 @@ func (f *replayFlags) replay(inv *invocation, logs []string) (*gateway.Replay, e
 		SpoolDir:    f.spoolDir,
 		Resume:      f.resume,
 		Spool:       spool.Options{Sync: c.Spool.Sync, ChapterBytes: int64(c.Spool.ChapterSize)},
-		Logger:      newLogger(inv.stderr, c),
+		Logger:      newLogger(messages, c),
 	}
 	if r.Workers == 0 {
 		r.Workers = runtime.GOMAXPROCS(0)
@@ -231,7 +234,8 @@ func (f *replayFlags) sinks(c *config.Config) ([]config.Sink, error) {
 		}
 		return c.Sinks, nil
 	}
-	sink := config.Sink{Name: "to", GiveUp: f.giveUp}
+	sink := config.NewSink()
+	sink.Name, sink.GiveUp = "to", f.giveUp
 	switch f.to {
 	case "csv", "jsonl":
 		sink.Type, sink.Format, sink.Path = config.SinkFile, config.Format(f.to), "-"
@@ -250,7 +254,7 @@ func (f *replayFlags) sinks(c *config.Config) ([]config.Sink, error) {
 	sink.Type = config.SinkType(strings.TrimSuffix(scheme, "s"))
 	var err error
 	if sink.URL, sink.Topic, err = config.ParseURL(f.to); err != nil {
-		return nil, usagef("--to %s: %v", f.to, err)
+		return nil, usagef("--to: %v", err)
 	}
 	return []config.Sink{sink}, nil
 }

@@ -47,13 +47,18 @@ func runVersion(_ context.Context, inv *invocation, c *command, args []string) e
 	if len(rest) > 0 {
 		return usagef("unexpected %q", rest[0])
 	}
-	info, _ := debug.ReadBuildInfo()
-	facts := factsOf(info, version)
+	facts := thisBuild()
 	if asJSON {
 		return json.NewEncoder(inv.stdout).Encode(facts)
 	}
 	_, err = fmt.Fprintln(inv.stdout, facts)
 	return err
+}
+
+// thisBuild are the facts of the running program.
+func thisBuild() buildFacts {
+	info, _ := debug.ReadBuildInfo()
+	return factsOf(info, version)
 }
 
 // factsOf collects what a binary knows of its build. info is nil for one that

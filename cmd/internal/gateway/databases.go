@@ -37,12 +37,12 @@ func (d Databases) Bind(options dbc.Options, report func(dbc.Problem)) (*Binding
 		}
 		return all, nil
 	}
-	compile := func(dbs []*dbc.Database) *dbc.Decoder {
-		decoder := dbc.Compile(dbs, options)
-		for _, p := range decoder.Problems() {
+	// Databases of equal standing should not contradict one another; that a bus's
+	// own take precedence over the common ones is what they are for.
+	reportConflicts := func(dbs []*dbc.Database) {
+		for _, p := range dbc.Compile(dbs, options).Problems() {
 			report(p)
 		}
-		return decoder
 	}
 	common, err := load(d[""])
 	if err != nil {
@@ -57,11 +57,13 @@ func (d Databases) Bind(options dbc.Options, report func(dbc.Problem)) (*Binding
 		if err != nil {
 			return nil, err
 		}
-		buses[bus] = compile(append(own, common...))
+		reportConflicts(own)
+		buses[bus] = dbc.Compile(append(own, common...), options)
 	}
 	var shared *dbc.Decoder
 	if len(common) > 0 {
-		shared = compile(common)
+		reportConflicts(common)
+		shared = dbc.Compile(common, options)
 	}
 	return NewBindings(shared, buses), nil
 }

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+)
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// invocation is one run of the program. Tests make their own.
+type invocation struct {
+	args           []string // without the program's name
+	stdout, stderr io.Writer
+}
+
+const help = `milepost-lab tries milepost out, with all that is needed around it.
+
+usage: milepost-lab COMMAND …
+
+  demo      a simulated drive, a broken link, and every record accounted for
+
+` + "`milepost-lab COMMAND -h` explains a command and gives an example.\n"
+
+// usageError is a mistake in the command line.
+type usageError struct{ message string }
+
+func (e *usageError) Error() string { return e.message }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+// run does what the arguments say and returns the exit code.
+func (inv *invocation) run(ctx context.Context) int {
+	if len(inv.args) == 0 {
+		fmt.Fprint(inv.stderr, help)
+		return exitUsage
+	}
+	name, args := inv.args[0], inv.args[1:]
+	switch name {
+	case "-h", "-help", "--help", "help":
+		fmt.Fprint(inv.stdout, help)
+		return exitDone
+	case "demo":
+	default:
+		fmt.Fprintf(inv.stderr, "milepost-lab: there is no command %q; `milepost-lab help` lists them\n", name)
+		return exitUsage
+	}
+	err := runDemo(ctx, inv, args)
+	var usage *usageError
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return exitDone
+	case errors.As(err, &usage):
+		fmt.Fprintf(inv.stderr, "milepost-lab %s: %v\n`milepost-lab %s -h` says more\n", name, err, name)
+		return exitUsage
+	}
+	fmt.Fprintf(inv.stderr, "milepost-lab %s: %v\n", name, err)
+	return exitFailed
+}
