@@ -48,9 +48,12 @@ func startBroker(path string) (*broker, error) {
 	return b, nil
 }
 
-// close disconnects everybody. What has arrived is in the file then.
-func (b *broker) close() error {
-	return errors.Join(b.server.Close(), b.diary.close())
+// close disconnects everybody and returns the number of messages that have
+// arrived, which are all in the file then.
+func (b *broker) close() (messages uint64, err error) {
+	err = b.server.Close()
+	messages, diaryErr := b.diary.close()
+	return messages, errors.Join(err, diaryErr)
 }
 
 // diary is the broker's hook for what is published.
@@ -81,12 +84,11 @@ func (d *diary) OnPublish(_ *mochi.Client, p packets.Packet) (packets.Packet, er
 	return p, nil
 }
 
-func (d *diary) close() error {
+func (d *diary) close() (messages uint64, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	err := errors.Join(d.err, d.text.Flush(), d.file.Close())
-	if err != nil {
-		return fmt.Errorf("write down what arrived: %w", err)
+	if err = errors.Join(d.err, d.text.Flush(), d.file.Close()); err != nil {
+		err = fmt.Errorf("write down what arrived: %w", err)
 	}
-	return nil
+	return d.messages, err
 }

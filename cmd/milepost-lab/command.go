@@ -6,6 +6,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+
+	"milepost/cmd/internal/bench"
 )
 
 // Exit codes.
@@ -26,6 +28,7 @@ const help = `milepost-lab tries milepost out, with all that is needed around it
 usage: milepost-lab COMMAND …
 
   demo      a simulated drive, a broken link, and every record accounted for
+  bench     milepost against loops that do less than it, as ratios
 
 ` + "`milepost-lab COMMAND -h` explains a command and gives an example.\n"
 
@@ -47,12 +50,20 @@ func (inv *invocation) run(ctx context.Context) int {
 	case "-h", "-help", "--help", "help":
 		fmt.Fprint(inv.stdout, help)
 		return exitDone
-	case "demo":
+	case "demo", "bench", bench.Loop:
 	default:
 		fmt.Fprintf(inv.stderr, "milepost-lab: there is no command %q; `milepost-lab help` lists them\n", name)
 		return exitUsage
 	}
-	err := runDemo(ctx, inv, args)
+	var err error
+	switch name {
+	case "demo":
+		err = runDemo(ctx, inv, args)
+	case "bench":
+		err = bench.Run(ctx, inv.stdout, args)
+	case bench.Loop:
+		err = bench.RunLoop(inv.stdout, args)
+	}
 	var usage *usageError
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):

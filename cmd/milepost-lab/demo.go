@@ -170,8 +170,8 @@ func (d *demo) replay(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		err = errors.Join(err, broker.close())
-		d.messages = broker.diary.messages
+		messages, closeErr := broker.close()
+		d.messages, err = messages, errors.Join(err, closeErr)
 	}()
 	link, err := proxy.Start(broker.addr)
 	if err != nil {

@@ -105,7 +105,7 @@ func runReplay(ctx context.Context, inv *invocation, c *command, args []string) 
 	}
 
 	var table *signalTable
-	if replay.Targets == nil {
+	if replay.Targets == nil && !f.quiet {
 		table = newSignalTable()
 		replay.Watch = table.add
 	}
