@@ -24,12 +24,27 @@ type Window struct {
 	countSlab   histogram.Slab
 }
 
-var windows = sync.Pool{New: func() any { return new(Window) }}
+// released holds the memory of windows for reuse. A sync.Pool would not do:
+// windows are mostly filled by one goroutine and released by another, and it is
+// emptied by each garbage collection, of which it would then cause many.
+var released struct {
+	sync.Mutex
+	windows []*Window
+}
+
+// maxReleased bounds the memory that is kept.
+const maxReleased = 32
 
 // NewWindow returns an empty window, with the memory of a released one if there
 // is any.
 func NewWindow(start, duration int64, revision uint32) *Window {
-	w := windows.Get().(*Window)
+	w := new(Window)
+	released.Lock()
+	if n := len(released.windows); n > 0 {
+		w = released.windows[n-1]
+		released.windows = released.windows[:n-1]
+	}
+	released.Unlock()
 	w.Start, w.Duration, w.Revision = start, duration, revision
 	return w
 }
@@ -41,7 +56,11 @@ func (w *Window) Release() {
 	w.Groups = w.Groups[:0]
 	w.summarySlab = w.summarySlab[:0]
 	w.countSlab.Reset()
-	windows.Put(w)
+	released.Lock()
+	if len(released.windows) < maxReleased {
+		released.windows = append(released.windows, w)
+	}
+	released.Unlock()
 }
 
 // AddGroup appends a group with empty summaries, which the caller fills in.

@@ -17,6 +17,37 @@ import (
 // Messages within it carry their lengths in fixed-width varints (with
 // continuation bits that would not be needed), which protobuf allows, so that
 // nothing has to be measured or moved while it is written.
+//
+// The summaries of a group are one field of bytes, varints without tags. A
+// varint is that of protobuf, a zigzag one its sint64; differences are modulo
+// 2^64, so that nothing overflows. For each series that has samples:
+//
+//	varint   twice the number of series passed over since the last one,
+//	         plus 1 if the samples were not all the same
+//	zigzag   count less the count before it in the field (the first: less 0)
+//	zigzag   first
+//
+// and, where the samples were not all the same:
+//
+//	varint   first less min
+//	varint   max less first
+//	zigzag   last less first
+//	         the sum, of an Integer series of 1 to 32 bits:
+//	zigzag     sum less count times first
+//	         of other integers:
+//	zigzag     its low 64 bits
+//	zigzag     its high 64 bits
+//	         of a Float series:
+//	varint     the number of terms
+//	fixed64    each term
+//	varint   8 times how many scales the histogram is coarser than MaxScale,
+//	         plus 1 if there are zeroes, 2 positive, 4 negative values
+//	varint   the number of zeroes, if any
+//	         for the positive and then for the negative values, if any:
+//	zigzag     the number of the first bucket
+//	varint     the number of buckets
+//	varint     the count of each bucket, but a 0 is followed by the number of
+//	           empty buckets in a row that it stands for
 
 // Field numbers of milepost.v1.Batch and what it consists of.
 const (
@@ -46,23 +77,7 @@ const (
 	windowGroup    = 4
 
 	groupSummaryGroup = 1
-	groupSummaryItem  = 2
-
-	summarySeries   = 1
-	summaryCount    = 2
-	summaryFirst    = 3
-	summaryMin      = 4
-	summaryMax      = 5
-	summaryLast     = 6
-	summarySum      = 7
-	summarySumHigh  = 8
-	summaryTerms    = 9
-	summaryScale    = 10
-	summaryZero     = 11
-	summaryPosFirst = 12
-	summaryPos      = 13
-	summaryNegFirst = 14
-	summaryNeg      = 15
+	groupSummaryItems = 2
 )
 
 // BatchEncoder collects windows to batches. It is not safe for concurrent use.
@@ -120,12 +135,21 @@ func (e *BatchEncoder) Add(w *aggregate.Window) int {
 		dst, groupAt = openMessage(dst)
 		dst = appendTag(dst, groupSummaryGroup, wireVarint)
 		dst = binary.AppendUvarint(dst, uint64(number))
+		dst = appendTag(dst, groupSummaryItems, wireBytes)
+		var itemsAt int
+		dst, itemsAt = openMessage(dst)
+		passed, count := uint64(0), uint64(0)
 		for j := range g.Summaries {
-			if s := &g.Summaries[j]; s.Count != 0 {
-				dst = appendSummary(dst, j, g.Group.Series[j].Kind, s)
-				e.records++
+			s := &g.Summaries[j]
+			if s.Count == 0 {
+				passed++
+				continue
 			}
+			dst = appendSummary(dst, passed, count, &g.Group.Series[j], s)
+			passed, count = 0, s.Count
+			e.records++
 		}
+		closeMessage(dst, itemsAt)
 		closeMessage(dst, groupAt)
 	}
 	closeMessage(dst, windowAt)
@@ -205,77 +229,86 @@ func appendGroup(dst []byte, g *aggregate.Group) []byte {
 
 // maxSummary is more than any encoded summary takes, but for the terms of a
 // Float series' sum.
-const maxSummary = 16*11 + 2*(histogram.MaxBuckets*10+16)
+const maxSummary = 16*10 + 2*(histogram.MaxBuckets*10+20)
 
-// appendSummary writes one summary. One whose samples were all equal is its
-// count and the value: the rest follows from them.
+// Flags of a histogram.
+const (
+	hasZero     = 1
+	hasPositive = 2
+	hasNegative = 4
+	scaleShift  = 3
+)
+
+// appendSummary writes one summary; passed series without samples and a summary
+// with before samples precede it. One whose samples were all equal is its count
+// and the value: the rest follows from them.
 //
 // It is the encoder's inner loop: room is made once, and the bytes are then
 // stored by index.
-func appendSummary(dst []byte, series int, kind aggregate.Kind, s *aggregate.Summary) []byte {
+func appendSummary(dst []byte, passed, before uint64, series *aggregate.Series, s *aggregate.Summary) []byte {
 	if need := maxSummary + 8*len(s.Sum.Terms); cap(dst)-len(dst) < need {
 		dst = slices.Grow(dst, max(need, cap(dst)))
 	}
-	at := len(dst)
 	b := dst[:cap(dst)]
-	b[at] = groupSummaryItem<<3 | wireBytes
-	i := at + 2 // the length takes one byte, or is moved
-	if series != 0 {
-		b[i] = summarySeries<<3 | wireVarint
-		i = putUvarint(b, i+1, uint64(series))
-	}
-	b[i] = summaryCount<<3 | wireVarint
-	i = putUvarint(b, i+1, s.Count)
-	b[i] = summaryFirst<<3 | wireVarint
-	i = putUvarint(b, i+1, zigzag(s.First))
+	varies := uint64(0)
 	if s.Min != s.Max {
-		b[i] = summaryMin<<3 | wireVarint
-		i = putUvarint(b, i+1, zigzag(s.Min))
-		b[i] = summaryMax<<3 | wireVarint
-		i = putUvarint(b, i+1, zigzag(s.Max))
-		b[i] = summaryLast<<3 | wireVarint
-		i = putUvarint(b, i+1, zigzag(s.Last))
-		if kind == aggregate.Float {
-			b[i] = summaryTerms<<3 | wireBytes
-			i = putUvarint(b, i+1, uint64(8*len(s.Sum.Terms)))
-			for _, term := range s.Sum.Terms {
-				binary.LittleEndian.PutUint64(b[i:], math.Float64bits(term))
-				i += 8
-			}
-		} else {
-			b[i] = summarySum<<3 | wireVarint
-			i = putUvarint(b, i+1, zigzag(int64(s.Sum.Low)))
-			if s.Sum.High != int64(s.Sum.Low)>>63 {
-				b[i] = summarySumHigh<<3 | wireVarint
-				i = putUvarint(b, i+1, zigzag(s.Sum.High))
-			}
-		}
-		h := &s.Histogram
-		b[i] = summaryScale<<3 | wireVarint
-		i = putUvarint(b, i+1, zigzag(int64(h.Scale)))
-		if h.Zero != 0 {
-			b[i] = summaryZero<<3 | wireVarint
-			i = putUvarint(b, i+1, h.Zero)
-		}
-		if len(h.Positive.Counts) > 0 {
-			i = putBuckets(b, i, summaryPosFirst, &h.Positive)
-		}
-		if len(h.Negative.Counts) > 0 {
-			i = putBuckets(b, i, summaryNegFirst, &h.Negative)
-		}
+		varies = 1
 	}
-	return b[:putLength(b, at+1, i)]
+	i := putUvarint(b, len(dst), passed<<1|varies)
+	i = putUvarint(b, i, zigzag(int64(s.Count-before)))
+	i = putUvarint(b, i, zigzag(s.First))
+	if varies == 0 {
+		return b[:i]
+	}
+	i = putUvarint(b, i, uint64(s.First-s.Min))
+	i = putUvarint(b, i, uint64(s.Max-s.First))
+	i = putUvarint(b, i, zigzag(s.Last-s.First))
+	switch {
+	case series.Kind == aggregate.Float:
+		i = putUvarint(b, i, uint64(len(s.Sum.Terms)))
+		for _, term := range s.Sum.Terms {
+			binary.LittleEndian.PutUint64(b[i:], math.Float64bits(term))
+			i += 8
+		}
+	case isNarrow(series):
+		i = putUvarint(b, i, zigzag(int64(s.Sum.Low-s.Count*uint64(s.First))))
+	default:
+		i = putUvarint(b, i, zigzag(int64(s.Sum.Low)))
+		i = putUvarint(b, i, zigzag(s.Sum.High))
+	}
+	h := &s.Histogram
+	flags := uint64(histogram.MaxScale-int64(h.Scale)) << scaleShift
+	if h.Zero != 0 {
+		flags |= hasZero
+	}
+	if len(h.Positive.Counts) > 0 {
+		flags |= hasPositive
+	}
+	if len(h.Negative.Counts) > 0 {
+		flags |= hasNegative
+	}
+	i = putUvarint(b, i, flags)
+	if flags&hasZero != 0 {
+		i = putUvarint(b, i, h.Zero)
+	}
+	if flags&hasPositive != 0 {
+		i = putBuckets(b, i, &h.Positive)
+	}
+	if flags&hasNegative != 0 {
+		i = putBuckets(b, i, &h.Negative)
+	}
+	return b[:i]
 }
 
-// putBuckets writes a sign's buckets as fields first and first+1. A bucket is
-// its count; empty ones in a row are a 0 and how many there are.
-func putBuckets(b []byte, i, first int, buckets *histogram.Buckets) int {
-	b[i] = byte(first<<3 | wireVarint)
-	i = putUvarint(b, i+1, zigzag(int64(buckets.Offset)))
-	b[i] = byte((first+1)<<3 | wireBytes)
-	at := i + 1
-	i = at + 1
+// isNarrow reports whether a series' sums fit in 64 bits.
+func isNarrow(s *aggregate.Series) bool {
+	return s.Kind == aggregate.Integer && 0 < s.Bits && s.Bits <= 32
+}
+
+func putBuckets(b []byte, i int, buckets *histogram.Buckets) int {
 	counts := buckets.Counts
+	i = putUvarint(b, i, zigzag(int64(buckets.Offset)))
+	i = putUvarint(b, i, uint64(len(counts)))
 	for n := 0; n < len(counts); {
 		c := counts[n]
 		n++
@@ -290,5 +323,5 @@ func putBuckets(b []byte, i, first int, buckets *histogram.Buckets) int {
 		b[i] = 0
 		i = putUvarint(b, i+1, uint64(n-start))
 	}
-	return putLength(b, at, i)
+	return i
 }

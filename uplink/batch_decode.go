@@ -137,13 +137,13 @@ func decodeWindow(window []byte, head *Record, groups []*aggregate.Group, slab *
 						return fmt.Errorf("group %d of %d", v, len(groups))
 					}
 					head.Group = groups[v]
-				case groupSummaryItem:
+				case groupSummaryItems:
 					if head.Group == nil {
-						return errors.New("a summary before its group")
+						return errors.New("summaries before their group")
 					}
-					dst = append(dst, *head)
-					head.Sequence++
-					return decodeSummary(b, &dst[len(dst)-1], slab)
+					var err error
+					dst, err = decodeSummaries(b, head, slab, dst)
+					return err
 				}
 				return nil
 			})
@@ -153,112 +153,137 @@ func decodeWindow(window []byte, head *Record, groups []*aggregate.Group, slab *
 	return dst, err
 }
 
-func decodeSummary(encoded []byte, r *Record, slab *histogram.Slab) error {
-	var (
-		series uint64
-		varies bool
-		s      = aggregate.Summary{Histogram: histogram.New()}
-	)
-	high, highSet := int64(0), false
-	err := eachField(encoded, func(field protowire.Number, v uint64, b []byte) error {
-		switch field {
-		case summarySeries:
-			series = v
-		case summaryCount:
-			s.Count = v
-		case summaryFirst:
-			s.First = protowire.DecodeZigZag(v)
-		case summaryMin:
-			s.Min, varies = protowire.DecodeZigZag(v), true
-		case summaryMax:
-			s.Max = protowire.DecodeZigZag(v)
-		case summaryLast:
-			s.Last = protowire.DecodeZigZag(v)
-		case summarySum:
-			s.Sum.Low = uint64(protowire.DecodeZigZag(v))
-		case summarySumHigh:
-			high, highSet = protowire.DecodeZigZag(v), true
-		case summaryTerms:
-			for ; len(b) >= 8; b = b[8:] {
-				v, _ := protowire.ConsumeFixed64(b)
-				s.Sum.Terms = append(s.Sum.Terms, math.Float64frombits(v))
-			}
-		case summaryScale:
-			scale := protowire.DecodeZigZag(v)
-			if scale < histogram.MinScale || scale > histogram.MaxScale {
-				return fmt.Errorf("histogram of scale %d", scale)
-			}
-			s.Histogram.Scale = int8(scale)
-		case summaryZero:
-			s.Histogram.Zero = v
-		case summaryPosFirst:
-			s.Histogram.Positive.Offset = int32(protowire.DecodeZigZag(v))
-		case summaryNegFirst:
-			s.Histogram.Negative.Offset = int32(protowire.DecodeZigZag(v))
-		case summaryPos, summaryNeg:
-			counts, err := decodeRuns(b, slab)
-			if field == summaryPos {
-				s.Histogram.Positive.Counts = counts
-			} else {
-				s.Histogram.Negative.Counts = counts
-			}
-			return err
+// decodeSummaries appends the records of a group in a window.
+func decodeSummaries(items []byte, head *Record, slab *histogram.Slab, dst []Record) ([]Record, error) {
+	r := varints{rest: items}
+	next, count := uint64(0), uint64(0)
+	for len(r.rest) > 0 {
+		passed := r.next()
+		varies := passed&1 != 0
+		next += passed >> 1
+		count += uint64(r.zigzag())
+		first := r.zigzag()
+		if r.err != nil {
+			return dst, r.err
 		}
-		return nil
-	})
-	if err != nil {
-		return err
+		if next >= uint64(len(head.Group.Series)) || passed>>1 > uint64(len(head.Group.Series)) {
+			return dst, fmt.Errorf("series %d of the %d of %s", next, len(head.Group.Series), head.Group.Name)
+		}
+		dst = append(dst, *head)
+		record := &dst[len(dst)-1]
+		record.Series = &head.Group.Series[next]
+		head.Sequence++
+		next++
+		if count == 0 {
+			return dst, fmt.Errorf("%s.%s: a summary of no samples", head.Group.Name, record.Series.Name)
+		}
+		if !varies {
+			record.Summary.Constant(record.Series, first, count, slab)
+			continue
+		}
+		s := &record.Summary
+		s.Count, s.First = count, first
+		s.Min = first - int64(r.next())
+		s.Max = first + int64(r.next())
+		s.Last = first + r.zigzag()
+		r.sum(record.Series, s)
+		r.histogram(&s.Histogram, slab)
+		if r.err != nil {
+			return dst, fmt.Errorf("%s.%s: %w", head.Group.Name, record.Series.Name, r.err)
+		}
+		if n := s.Histogram.Count(); n != count {
+			return dst, fmt.Errorf("%s.%s: the histogram counts %d of %d samples", head.Group.Name, record.Series.Name, n, count)
+		}
 	}
-	if series >= uint64(len(r.Group.Series)) {
-		return fmt.Errorf("series %d of the %d of %s", series, len(r.Group.Series), r.Group.Name)
-	}
-	r.Series = &r.Group.Series[series]
-	if s.Count == 0 {
-		return fmt.Errorf("%s.%s: a summary of no samples", r.Group.Name, r.Series.Name)
-	}
-	if !varies {
-		r.Summary.Constant(r.Series, s.First, s.Count, slab)
-		return nil
-	}
-	if highSet {
-		s.Sum.High = high
-	} else {
-		s.Sum.High = int64(s.Sum.Low) >> 63
-	}
-	if n := s.Histogram.Count(); n != s.Count {
-		return fmt.Errorf("%s.%s: the histogram counts %d of %d samples", r.Group.Name, r.Series.Name, n, s.Count)
-	}
-	r.Summary = s
-	return nil
+	return dst, nil
 }
 
-// decodeRuns reads a sign's counts, in which a 0 is followed by the number of
-// empty buckets that it stands for.
-func decodeRuns(b []byte, slab *histogram.Slab) ([]uint64, error) {
-	var counts [histogram.MaxBuckets]uint64
-	used := 0
-	for len(b) > 0 {
-		v, n := protowire.ConsumeVarint(b)
-		if n < 0 {
-			return nil, fmt.Errorf("histogram: %w", protowire.ParseError(n))
-		}
-		b = b[n:]
-		run := uint64(1)
-		if v == 0 {
-			if run, n = protowire.ConsumeVarint(b); n < 0 {
-				return nil, fmt.Errorf("histogram: %w", protowire.ParseError(n))
-			}
-			b = b[n:]
-		}
-		if run > uint64(len(counts)-used) {
-			return nil, errTooManyBuckets
-		}
-		counts[used] = v
-		used += int(run)
+// varints reads numbers one after the other. After an error they are 0.
+type varints struct {
+	rest []byte
+	err  error
+}
+
+func (r *varints) next() uint64 {
+	v, n := protowire.ConsumeVarint(r.rest)
+	if n < 0 {
+		r.fail(protowire.ParseError(n))
+		return 0
 	}
-	cut := slab.Cut(used)
-	copy(cut, counts[:])
-	return cut, nil
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *varints) zigzag() int64 { return protowire.DecodeZigZag(r.next()) }
+
+func (r *varints) fail(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+	r.rest = nil
+}
+
+func (r *varints) sum(series *aggregate.Series, s *aggregate.Summary) {
+	switch {
+	case series.Kind == aggregate.Float:
+		n := r.next()
+		if n > uint64(len(r.rest)/8) {
+			r.fail(errors.New("a sum of more terms than there are"))
+			return
+		}
+		for range n {
+			v, _ := protowire.ConsumeFixed64(r.rest)
+			s.Sum.Terms = append(s.Sum.Terms, math.Float64frombits(v))
+			r.rest = r.rest[8:]
+		}
+	case isNarrow(series):
+		s.Sum.Low = uint64(r.zigzag()) + s.Count*uint64(s.First)
+		s.Sum.High = int64(s.Sum.Low) >> 63
+	default:
+		s.Sum.Low = uint64(r.zigzag())
+		s.Sum.High = r.zigzag()
+	}
+}
+
+func (r *varints) histogram(h *histogram.Histogram, slab *histogram.Slab) {
+	flags := r.next()
+	if flags>>scaleShift > histogram.MaxScale-histogram.MinScale {
+		r.fail(fmt.Errorf("a histogram %d scales too coarse", flags>>scaleShift))
+		return
+	}
+	h.Scale = int8(histogram.MaxScale - int64(flags>>scaleShift))
+	if flags&hasZero != 0 {
+		h.Zero = r.next()
+	}
+	if flags&hasPositive != 0 {
+		h.Positive = r.buckets(slab)
+	}
+	if flags&hasNegative != 0 {
+		h.Negative = r.buckets(slab)
+	}
+}
+
+func (r *varints) buckets(slab *histogram.Slab) (b histogram.Buckets) {
+	b.Offset = int32(r.zigzag())
+	n := r.next()
+	if n > histogram.MaxBuckets {
+		r.fail(errTooManyBuckets)
+		return b
+	}
+	b.Counts = slab.Cut(int(n))
+	for i := uint64(0); i < n && r.err == nil; {
+		if v := r.next(); v != 0 {
+			b.Counts[i] = v
+			i++
+			continue
+		}
+		run := r.next()
+		if run == 0 || run > n-i {
+			r.fail(errors.New("a run of empty buckets beyond the last one"))
+		}
+		i += run
+	}
+	return b
 }
 
 var errTooManyBuckets = fmt.Errorf("histogram of more than %d buckets", histogram.MaxBuckets)

@@ -38,6 +38,8 @@ type Sink struct {
 	headed   bool     // the header is written or not called for
 	resumeAt int64    // where the first opening cuts the file; Append: nowhere
 	buffer   []byte
+
+	wrap func(io.Writer) io.Writer // round the file, in tests
 }
 
 // Append as the resumeAt of Open keeps all that the file holds.
@@ -91,6 +93,9 @@ func (s *Sink) open() error {
 		s.size = s.resumeAt
 	}
 	s.file, s.w = f, f
+	if s.wrap != nil {
+		s.w = s.wrap(f)
+	}
 	s.headed = s.o.Encoding != uplink.CSV || s.size > 0
 	s.torn = s.regular && info.Size() > s.size
 	s.midLine = s.text() && s.regular && s.size > 0 && !endsLine(s.path, s.size)

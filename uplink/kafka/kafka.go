@@ -33,6 +33,7 @@ type Sink struct {
 	target target
 
 	client   *kgo.Client  // nil while there is none
+	hangUp   func()       // closes its connections
 	maxBatch int32        // bytes; made smaller when the broker takes no such batches
 	lastDial *dialFailure // of the client
 
@@ -99,6 +100,7 @@ func (s *Sink) connect(ctx context.Context) error {
 		return nil
 	}
 	failure := new(dialFailure)
+	connected, hangUp := context.WithCancel(context.Background())
 	options := []kgo.Opt{
 		kgo.SeedBrokers(s.target.brokers...),
 		kgo.ClientID(s.o.ClientID),
@@ -112,7 +114,8 @@ func (s *Sink) connect(ctx context.Context) error {
 		kgo.ConnIdleTimeout(5 * time.Minute), // a gateway sends every few seconds, at worst
 		kgo.RetryBackoffFn(func(int) time.Duration { return 250 * time.Millisecond }),
 		kgo.MetadataMinAge(250 * time.Millisecond),
-		kgo.Dialer(s.dialer()),
+		kgo.Dialer(s.dialer(connected)),
+		kgo.DisableClientMetrics(), // nobody asked for that traffic
 		kgo.WithHooks(failure),
 	}
 	if !s.o.NoTopicCreation {
@@ -123,26 +126,51 @@ func (s *Sink) connect(ctx context.Context) error {
 	}
 	client, err := kgo.NewClient(options...)
 	if err != nil {
+		hangUp()
 		return err
 	}
-	s.client, s.lastDial = client, failure
+	s.client, s.hangUp, s.lastDial = client, hangUp, failure
 	ctx, cancel := context.WithTimeout(ctx, s.o.DialTimeout)
 	defer cancel()
-	if err := client.Ping(ctx); err != nil {
-		if cause := failure.cause(); cause != nil {
-			return cause
-		}
-		return err
+	stop := context.AfterFunc(ctx, hangUp) // which Ping alone does not heed while it reads
+	err = client.Ping(ctx)
+	if !stop() {
+		return fmt.Errorf("no answer within %v", s.o.DialTimeout)
 	}
-	return nil
+	if cause := failure.cause(); err != nil && cause != nil {
+		return cause
+	}
+	return err
 }
 
-func (s *Sink) dialer() func(ctx context.Context, network, address string) (net.Conn, error) {
-	dialer := &net.Dialer{Timeout: s.o.DialTimeout}
-	if !s.target.tls {
-		return dialer.DialContext
+// dialer makes connections that last as long as connected does: a client that is
+// closed waits for the answers to some requests, which a silent link never
+// brings.
+func (s *Sink) dialer(connected context.Context) func(ctx context.Context, network, address string) (net.Conn, error) {
+	plain := &net.Dialer{Timeout: s.o.DialTimeout}
+	dial := plain.DialContext
+	if s.target.tls {
+		dial = (&tls.Dialer{NetDialer: plain, Config: s.o.TLS}).DialContext
 	}
-	return (&tls.Dialer{NetDialer: dialer, Config: s.o.TLS}).DialContext
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &connection{conn, context.AfterFunc(connected, func() { conn.Close() })}, nil
+	}
+}
+
+// connection is one that forgets what would close it when it is closed.
+type connection struct {
+	net.Conn
+	forget func() bool
+}
+
+// Close implements net.Conn.
+func (c *connection) Close() error {
+	c.forget()
+	return c.Conn.Close()
 }
 
 // message is what makes a kgo.Record: parts of the buffer, by their ends, and
@@ -331,6 +359,7 @@ func (s *Sink) tooLarge(positions []int) error {
 // drop gives the client up.
 func (s *Sink) drop() {
 	if s.client != nil {
+		s.hangUp()
 		s.client.Close()
 		s.client = nil
 	}

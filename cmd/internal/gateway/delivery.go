@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"milepost/uplink"
@@ -36,14 +37,20 @@ type deliveryLane struct {
 	forwarder *uplink.Forwarder
 	// sequence of the last record that was decoded: acknowledged with its entry.
 	sequence uint64
-	err      error
+	// acked is that of the last one that is done with.
+	acked atomic.Uint64
+	err   error
 }
 
 // DeliveryStats is the state of one target.
 type DeliveryStats struct {
 	Name string
 	uplink.ForwarderStats
-	Err error
+	// Sequence is that of the last record that is done with, in this run or an
+	// earlier one.
+	Sequence uint64
+	// Undelivered records were made and are not done with; set in the end.
+	Undelivered uint64
 }
 
 // NewDelivery prepares the delivery from s to the targets. The store, if any, is
@@ -56,11 +63,20 @@ func NewDelivery(s *spool.Spool, targets []Target, store *Store, log *slog.Logge
 			return nil, fmt.Errorf("sink %s: %w", t.Name, err)
 		}
 		lane := &deliveryLane{target: t, cursor: cursor}
-		index, _ := cursor.Acked()
-		queue := queue{cursor, func(uint64) {}}
+		index, kept := cursor.Acked()
+		sequence, _ := splitNote(kept)
+		lane.acked.Store(sequence)
+		queue := queue{cursor, func(_ uint64, note []byte) {
+			sequence, _ := splitNote(note)
+			lane.acked.Store(sequence)
+		}}
 		if store != nil {
 			store.Acked(t.Name, index)
-			queue.acked = func(index uint64) { store.Acked(t.Name, index) }
+			noted := queue.acked
+			queue.acked = func(index uint64, note []byte) {
+				noted(index, note)
+				store.Acked(t.Name, index)
+			}
 		}
 		var decoder uplink.BatchDecoder
 		lane.forwarder = uplink.NewForwarder(queue, t.Sink, uplink.ForwarderOptions{
@@ -90,12 +106,12 @@ func NewDelivery(s *spool.Spool, targets []Target, store *Store, log *slog.Logge
 // queue tells of acknowledgements.
 type queue struct {
 	*spool.Cursor
-	acked func(index uint64)
+	acked func(index uint64, note []byte)
 }
 
 func (q queue) Ack(index uint64, note []byte) error {
 	err := q.Cursor.Ack(index, note)
-	q.acked(index)
+	q.acked(index, note)
 	return err
 }
 
@@ -129,11 +145,11 @@ func (d *Delivery) Wait() error {
 	return errors.Join(errs...)
 }
 
-// Stats of every target, in their order. Err is set after Wait only.
+// Stats of every target, in their order.
 func (d *Delivery) Stats() []DeliveryStats {
 	var stats []DeliveryStats
 	for _, lane := range d.lanes {
-		stats = append(stats, DeliveryStats{Name: lane.target.Name, ForwarderStats: lane.forwarder.Stats()})
+		stats = append(stats, DeliveryStats{Name: lane.target.Name, ForwarderStats: lane.forwarder.Stats(), Sequence: lane.acked.Load()})
 	}
 	return stats
 }

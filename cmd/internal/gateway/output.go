@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"milepost/aggregate"
 	"milepost/uplink"
@@ -16,7 +18,7 @@ import (
 
 // pendingEntries is how many entries a replay stores ahead of its slowest sink
 // where the spool is temporary and nobody counts on it.
-const pendingEntries = 256
+const pendingEntries = 128
 
 // output is where a replay's windows go: nowhere, or through a spool to the
 // targets.
@@ -56,7 +58,7 @@ func (r *Replay) openOutput(boot uplink.BootID, cancel context.CancelCauseFunc) 
 	}()
 	dir, options := r.SpoolDir, r.Spool
 	store := StoreOptions{Device: r.Device, Boot: boot, Refresh: int64(r.Refresh), EachWindow: r.Speed > 0}
-	notes := map[string][]byte{}
+	var earlier spool.Info
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "milepost-replay-"); err != nil {
 			return out, err
@@ -64,18 +66,27 @@ func (r *Replay) openOutput(boot uplink.BootID, cancel context.CancelCauseFunc) 
 		out.temporary = dir
 		options.Sync = spool.SyncNever
 		store.MaxPending = pendingEntries
-	} else if store.Resume, notes, err = r.prepareDir(dir, boot); err != nil {
+	} else if store.Resume, earlier, err = r.prepareDir(dir, boot); err != nil {
 		return out, err
 	}
 	out.dir, out.resumed = dir, store.Resume
 	options.Logger = r.Logger
 	if out.spool, err = spool.Open(dir, options); err != nil {
-		return out, fmt.Errorf("spool %s: %w", dir, err)
+		return out, err
 	}
 	out.store = NewStore(out.spool, store)
 	var targets []Target
 	if r.Targets != nil {
-		if targets, err = r.Targets(func(name string) []byte { return notes[name] }); err != nil {
+		noteOf := func(name string) (own []byte) {
+			if i := slices.IndexFunc(earlier.Cursors, func(c spool.CursorInfo) bool { return c.Name == name }); i >= 0 {
+				_, own = splitNote(earlier.Cursors[i].Note)
+			}
+			return own
+		}
+		if targets, err = r.Targets(noteOf); err != nil {
+			return out, err
+		}
+		if err = sameTargets(dir, &earlier, targets); err != nil {
 			return out, err
 		}
 	}
@@ -84,50 +95,84 @@ func (r *Replay) openOutput(boot uplink.BootID, cancel context.CancelCauseFunc) 
 }
 
 // prepareDir sees to it that the folder is this replay's, or becomes it.
-func (r *Replay) prepareDir(dir string, boot uplink.BootID) (resume uint64, notes map[string][]byte, err error) {
+// Earlier is what an interrupted run left in it.
+func (r *Replay) prepareDir(dir string, boot uplink.BootID) (resume uint64, earlier spool.Info, err error) {
 	path := filepath.Join(dir, replayStateFile)
 	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if entries, _ := os.ReadDir(dir); len(entries) > 0 {
-			return 0, nil, fmt.Errorf("%s is not empty and holds no replay; give --spool a folder of its own", dir)
+		if err := claimable(dir); err != nil {
+			return 0, earlier, err
 		}
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return 0, nil, err
+			return 0, earlier, err
 		}
 		text, err := json.Marshal(replayState{1, r.Device, boot})
 		if err != nil {
-			return 0, nil, err
+			return 0, earlier, err
 		}
-		return 0, nil, writeDurably(path, append(text, '\n'))
+		return 0, earlier, writeDurably(path, append(text, '\n'))
 	case err != nil:
-		return 0, nil, err
+		return 0, earlier, err
 	}
 	var state replayState
 	if err := json.Unmarshal(text, &state); err != nil {
-		return 0, nil, fmt.Errorf("%s: %w; remove the folder %s to start over", path, err, dir)
+		return 0, earlier, fmt.Errorf("%s: %w; remove the folder %s to start over", path, err, dir)
 	}
 	if state.Version != 1 {
-		return 0, nil, fmt.Errorf("%s was made by a newer milepost (version %d)", path, state.Version)
+		return 0, earlier, fmt.Errorf("%s was made by a newer milepost (version %d)", path, state.Version)
 	}
 	if !r.Resume {
-		return 0, nil, fmt.Errorf("%s holds a replay already; go on with it with --resume, or give --spool another folder", dir)
+		return 0, earlier, fmt.Errorf("%s holds a replay already; go on with it with --resume, or give --spool another folder", dir)
 	}
 	if state.Boot != boot || state.Device != r.Device {
-		return 0, nil, fmt.Errorf("%s holds the replay of other logs, or with other databases or options; give --spool another folder", dir)
+		return 0, earlier, fmt.Errorf("%s holds the replay of other logs, or with other databases or options; give --spool another folder", dir)
 	}
 	if resume, err = LastStored(dir); err != nil {
-		return 0, nil, fmt.Errorf("resume from %s: %w", dir, err)
+		return 0, earlier, fmt.Errorf("resume from %s: %w", dir, err)
 	}
-	info, err := spool.Inspect(dir)
-	if err != nil {
-		return 0, nil, err
+	earlier, err = spool.Inspect(dir)
+	return resume, earlier, err
+}
+
+// sameTargets refuses to resume with a target that the interrupted run did not
+// have, once records are gone that only the others have got.
+func sameTargets(dir string, earlier *spool.Info, targets []Target) error {
+	var names []string
+	acknowledged := uint64(0)
+	for _, c := range earlier.Cursors {
+		names = append(names, c.Name)
+		acknowledged = max(acknowledged, c.Acked)
 	}
-	notes = make(map[string][]byte)
-	for _, c := range info.Cursors {
-		_, notes[c.Name] = splitNote(c.Note)
+	if acknowledged == 0 || len(earlier.Chapters) > 0 && earlier.Chapters[0].First == 1 {
+		return nil
 	}
-	return resume, notes, nil
+	for _, t := range targets {
+		if !slices.Contains(names, t.Name) {
+			return fmt.Errorf("%s cannot go on with sink %s: a part of its records went to %s and is deleted; resume with that, or give --spool another folder to start over", dir, t.Name, strings.Join(names, " and "))
+		}
+	}
+	return nil
+}
+
+// claimable says whether a folder without a replay may become one: it has to be
+// empty, but for what a process left that was killed while it began.
+func claimable(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), replayStateFile) {
+			return fmt.Errorf("%s is not empty and holds no replay; give --spool a folder of its own", dir)
+		}
+	}
+	for _, e := range entries {
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeDurably makes a file appear whole or not at all.
@@ -195,16 +240,22 @@ func (o *output) finish(ctx context.Context, whole bool) error {
 	errs = append(errs, o.spool.End())
 	deliveryErr := o.delivery.Wait()
 	errs = append(errs, o.close())
-	switch {
-	case deliveryErr == nil:
-	case ctx.Err() != nil:
-		errs = append(errs, context.Cause(ctx))
-	case o.temporary == "":
-		errs = append(errs, fmt.Errorf("%w\nthe records are kept in %s: run the same command again with --resume", deliveryErr, o.replay.SpoolDir))
-	default:
-		errs = append(errs, deliveryErr)
+	if ctx.Err() != nil && deliveryErr != nil {
+		deliveryErr = context.Cause(ctx)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, deliveryErr)...)
+}
+
+// advise adds to the error of a run that did not come to its end what can be
+// done about it.
+func (o *output) advise(err error) error {
+	switch {
+	case err == nil || o.spool == nil:
+		return err
+	case o.temporary == "":
+		return fmt.Errorf("%w\nwhat is not delivered is kept in %s: run the same command again with --resume", err, o.dir)
+	}
+	return fmt.Errorf("%w\nwhat is not delivered is not kept: with --spool DIR it would be, to go on with --resume", err)
 }
 
 func (o *output) close() error {
@@ -226,5 +277,13 @@ func (o *output) addTo(result *ReplayResult) {
 		return
 	}
 	o.store.addTo(&result.Ledger)
+	result.Kept = o.temporary == ""
+	if o.delivery == nil { // it could not be made
+		return
+	}
 	result.Deliveries = o.delivery.Stats()
+	for i := range result.Deliveries {
+		d := &result.Deliveries[i]
+		d.Undelivered = result.Ledger.Records - min(d.Sequence, result.Ledger.Records)
+	}
 }

@@ -78,6 +78,7 @@ type ReplayResult struct {
 	From, To   int64
 	Took       time.Duration
 	Resumed    uint64 // records that an earlier run had stored
+	Kept       bool   // the spool stays, with what is not delivered
 	Deliveries []DeliveryStats
 	Boot       uplink.BootID
 }
@@ -103,6 +104,8 @@ func (r *Replay) Run(ctx context.Context) (result ReplayResult, err error) {
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	// Unlike a log that cannot be read to its end, these can be made up for.
+	resumable := false
 	out, err := r.openOutput(input.boot, cancel)
 	if err != nil {
 		return result, err

@@ -15,7 +15,7 @@ import (
 // batchBytes is the size at which a batch goes into the spool: large enough
 // that the description of its series weighs little, small enough to be sent and
 // sent again.
-const batchBytes = 128 << 10
+const batchBytes = 256 << 10
 
 // Store numbers and encodes the summaries of windows and appends them to the
 // spool. It belongs to one goroutine, but for Acked.
@@ -90,7 +90,10 @@ func (s *Store) Put(ctx context.Context, w *aggregate.Window) error {
 	w.Release()
 	s.counts.Records += n
 	s.counts.Summaries += n
-	if s.encoder.Size() >= batchBytes || s.eachWindow {
+	// What was stored before ends a batch here too, whatever the batches of that
+	// run were like: those of another speed or version have other sizes.
+	resumed := s.resume != 0 && s.encoder.Sequence()-1 == s.resume
+	if s.encoder.Size() >= batchBytes || s.eachWindow || resumed {
 		return s.Flush(ctx)
 	}
 	return nil
@@ -109,7 +112,7 @@ func (s *Store) Flush(ctx context.Context) error {
 		return nil
 	}
 	if end-records < s.resume {
-		return fmt.Errorf("the spool ends at record %d, in the middle of a batch (%d to %d): it was made with other options; use another --spool", s.resume, end-records+1, end)
+		return fmt.Errorf("the spool ends at record %d, in the middle of a window (records %d to %d): it is not of this replay; use another --spool", s.resume, end-records+1, end)
 	}
 	if err := s.wait(ctx); err != nil {
 		return err

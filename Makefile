@@ -1,0 +1,45 @@
+# What CI runs and what a developer runs is the same: these targets.
+# Needed: Go, and nothing else for demo and test. `make` lists the targets.
+
+GO        ?= go
+FUZZTIME  ?= 10s
+TESTFLAGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test race bench fuzz cross qemu lint ci clean
+
+help: ## print the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/milepost for this machine
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bin/milepost ./cmd/milepost
+
+demo: ## a simulated drive, a broken link, and every record accounted for
+	@$(GO) run ./cmd/milepost-lab demo
+
+test: ## all tests; needs Go alone: no gcc, no root, no broker, no network but the module proxy
+	@$(GO) test $(TESTFLAGS) ./...
+
+race: ## all tests with the race detector; needs gcc
+	@$(GO) test -race $(TESTFLAGS) ./...
+
+bench: ## speed and memory against other programs, as ratios within one run
+	@$(GO) run ./cmd/milepost-lab bench
+
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	@GO=$(GO) bash .ci/fuzz $(FUZZTIME)
+
+cross: ## static binaries for all targets into out/; compares their sizes with docs/sizes.txt
+	@GO=$(GO) bash .ci/cross
+
+qemu: ## the tests on 386, and on arm and arm64 under qemu-user
+	@GO=$(GO) bash .ci/qemu
+
+lint: ## gofmt and go vet for every kind of machine
+	@GO=$(GO) bash .ci/lint
+
+ci: ## all of the above but bench, installing what is missing (Debian, root)
+	@bash .ci/run
+
+clean: ## remove what was built
+	rm -rf bin out
