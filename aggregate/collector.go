@@ -90,7 +90,7 @@ func (c *Collector) Lane(time int64, closeUp func()) (lane *Lane, late bool) {
 		c.rebase(w)
 	}
 	c.lowest = min(c.lowest, w)
-	if w < c.newest && (c.newest-w)*c.options.Window > c.options.Step {
+	if w < c.newest && c.newest-w > c.options.Step/c.options.Window {
 		c.stepBack(w)
 	}
 	if w > c.newest {
@@ -111,14 +111,19 @@ func (c *Collector) Lane(time int64, closeUp func()) (lane *Lane, late bool) {
 		return nil, true
 	}
 	if fresh {
-		lane.Start = w * c.options.Window
-		if w <= c.highest {
-			lane.Revision = c.epoch
-		}
+		c.begin(lane, w)
 	}
 	lane.grow(c.counted)
 	c.From, c.To = w*c.options.Window, (w+1)*c.options.Window
 	return lane, false
+}
+
+// begin makes a fresh lane that of window w.
+func (c *Collector) begin(lane *Lane, w int64) {
+	lane.Start = w * c.options.Window
+	if w <= c.highest {
+		lane.Revision = 2 * c.epoch
+	}
 }
 
 // rebase makes w the newest window there has ever been.
@@ -151,15 +156,19 @@ func (c *Collector) AddStream(countOnly bool, current *Lane) {
 }
 
 // AddLate adds a late frame to the newest window, beside which it is summarised
-// as a correction. It reports whether there was room.
-func (c *Collector) AddLate(time int64, stream uint32, data *[64]byte, length uint8) bool {
+// as a correction. It reports whether there was room; takeOut is called when the
+// lane is full and should take out what is in it, if it can at once.
+func (c *Collector) AddLate(time int64, stream uint32, data *[64]byte, length uint8, takeOut func(*Lane)) bool {
 	lane, fresh, state := c.ring.Slot(c.newest + c.shift)
+	if state == ring.Open && len(lane.late) >= maxLate {
+		takeOut(lane)
+	}
 	if state != ring.Open || len(lane.late) >= maxLate {
 		c.stats.Dropped++
 		return false
 	}
 	if fresh {
-		lane.Start = c.newest * c.options.Window
+		c.begin(lane, c.newest)
 	}
 	c.stats.Late++
 	lane.grow(c.counted)
@@ -277,8 +286,8 @@ func (c *Collector) corrections(late []lateFrame, from *Lane, folder Folder, emi
 		}
 		c.revision++
 		// Revisions of late frames and of set-back clocks must not meet: the
-		// former count up from the middle.
-		window := NewWindow(f.start, c.options.Window, lateRevisions+c.revision)
+		// former are odd, the latter even.
+		window := NewWindow(f.start, c.options.Window, 2*c.revision+1)
 		folder.Fold(lane, window)
 		lane.reset()
 		if len(window.Groups) > 0 {
@@ -288,9 +297,6 @@ func (c *Collector) corrections(late []lateFrame, from *Lane, folder Folder, emi
 		}
 	}
 }
-
-// lateRevisions is what the revisions of late frames' corrections begin after.
-const lateRevisions = 1 << 16
 
 // Lowest is the number of the earliest window that any frame belonged to since
 // the last Restart. The writer only.

@@ -127,6 +127,12 @@ func (f *ColumnFolder) histogram(series *Series, c Column, window *Window, out *
 	if b < a {
 		a, b = b, a
 	}
+	if math.IsNaN(a+b) || math.IsInf(a, 0) || math.IsInf(b, 0) { // of a factor or offset beyond all measure
+		for i, v := range c.Values {
+			out.Histogram.Add(series.Physical(v), uint64(c.Weights[i]))
+		}
+		return
+	}
 	if a == b {
 		out.Histogram.Single(a, out.Count, &window.countSlab)
 		return

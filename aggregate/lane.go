@@ -34,12 +34,17 @@ type runs struct {
 	weights []uint32 // the frames of each run
 	n       uint32   // the last run
 	length  uint8    // its length in bytes
+	usual   uint8    // the same, or irregular where Add has more to keep than a word
 	rest    uint8    // how many words more each payload has
 	counted bool     // the frames are to be counted only
 	mixed   bool     // the runs differ in length: lens holds all of them
 	wide    []uint64 // the rest words of each run
 	lens    []uint8
 }
+
+// irregular is longer than any payload: a stream whose runs differ in length, or
+// have more words than one.
+const irregular = 255
 
 // lateFrame is a frame whose window was closed before it came. It travels with
 // the newest open window and is folded into a correction beside it.
@@ -77,7 +82,7 @@ func (l *Lane) Add(stream uint32, word uint64, length uint8) {
 	r := &l.streams[stream]
 	n := r.n
 	data, weights := r.data, r.weights
-	if r.length != length || n == 0 || int(n)+1 >= len(weights) || 8*int(n)+16 > len(data) {
+	if r.usual != length || n == 0 || int(n)+1 >= len(weights) || 8*int(n)+16 > len(data) {
 		l.addRun(stream, word, length)
 		return
 	}
@@ -136,12 +141,14 @@ func (l *Lane) newRun(stream uint32, word uint64, length uint8) {
 		r.weights = append(r.weights, make([]uint32, size-len(r.weights))...)
 	}
 	binary.LittleEndian.PutUint64(r.data[8*r.n:], word)
-	r.weights[r.n], r.length = 1, length
+	r.weights[r.n], r.length, r.usual = 1, length, length
 	if r.mixed {
 		r.lens = append(r.lens, length)
+		r.usual = irregular
 	}
 	if r.rest > 0 {
 		r.wide = append(r.wide, make([]uint64, r.rest)...)
+		r.usual = irregular
 	}
 }
 
@@ -177,7 +184,7 @@ func (r *runs) widen(rest int) {
 	for i := range int(r.n) {
 		copy(wide[i*rest:], r.wide[i*int(r.rest):(i+1)*int(r.rest)])
 	}
-	r.wide, r.rest = wide, uint8(rest)
+	r.wide, r.rest, r.usual = wide, uint8(rest), irregular
 }
 
 // Payloads are the runs of one stream.

@@ -7,7 +7,10 @@
 // sensors: whoever fills a Lane says what its streams mean.
 package aggregate
 
-import "math"
+import (
+	"math"
+	"strings"
+)
 
 // Kind says what the raw values of a series are.
 type Kind uint8
@@ -115,14 +118,12 @@ func compareBuses(a, b string) int {
 	stemA, numberA := splitNumber(a)
 	stemB, numberB := splitNumber(b)
 	switch {
-	case stemA == stemB && len(numberA) != len(numberB):
+	case stemA != stemB:
+		return strings.Compare(stemA, stemB)
+	case len(numberA) != len(numberB):
 		return len(numberA) - len(numberB)
-	case a < b:
-		return -1
-	case a > b:
-		return 1
 	}
-	return 0
+	return strings.Compare(numberA, numberB)
 }
 
 func splitNumber(name string) (stem, number string) {

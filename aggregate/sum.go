@@ -15,7 +15,8 @@ type Sum struct {
 	Low  uint64
 	// Terms are the sum of a Float series: numbers that do not overlap, in
 	// descending magnitude, the first one the rounded sum, each of the others
-	// the rounded rest. Nil is zero.
+	// the rounded rest. Nil is zero. It is infinite, or no number, where a value
+	// is 2^990 or more: such values add up to something in one order only.
 	Terms []float64
 }
 
@@ -116,6 +117,32 @@ type expansion struct {
 	overflow float64
 }
 
+// huge is where a sum could leave the range of float64 on the way to a result
+// within it, depending on the order. Below it, 2^33 samples cannot.
+const huge = 0x1p990
+
+// addProduct adds x*weight exactly; an x that is huge as infinite.
+func (e *expansion) addProduct(x float64, weight uint64) {
+	const tiny = 0x1p-900 // below it the rest of a product may vanish
+	switch {
+	case math.Abs(x) >= huge:
+		e.overflow += math.Inf(int(math.Copysign(1, x)))
+		return
+	case weight >= 1<<53 || (math.Abs(x) < tiny && x != 0):
+		for ; weight != 0; weight &= weight - 1 { // by its powers of two: exact
+			e.add(math.Ldexp(x, bits.TrailingZeros64(weight)))
+		}
+		return
+	}
+	w := float64(weight)
+	product := float64(x * w)
+	if rest := math.FMA(x, w, -product); rest != 0 {
+		e.add(rest)
+	}
+	e.add(product)
+}
+
+// add adds a part of a sum, which may be what became of one beyond the range.
 func (e *expansion) add(x float64) {
 	if math.IsInf(x, 0) || math.IsNaN(x) {
 		e.overflow += x
@@ -138,27 +165,6 @@ func (e *expansion) add(x float64) {
 		kept = append(kept, x)
 	}
 	e.partials = kept
-}
-
-// addProduct adds x*weight exactly.
-func (e *expansion) addProduct(x float64, weight uint64) {
-	const tiny = 0x1p-900 // below it the rest of a product may vanish
-	if weight >= 1<<53 || (math.Abs(x) < tiny && x != 0) {
-		for range weight {
-			e.add(x)
-		}
-		return
-	}
-	w := float64(weight)
-	product := float64(x * w)
-	if math.IsInf(product, 0) {
-		e.overflow += product
-		return
-	}
-	if rest := math.FMA(x, w, -product); rest != 0 {
-		e.add(rest)
-	}
-	e.add(product)
 }
 
 // canonical reduces the sum to the one list of terms that Sum.Terms describes.

@@ -3,7 +3,6 @@ package uplink
 import (
 	"math"
 	"strconv"
-	"unicode/utf8"
 )
 
 // AppendJSON appends the record as one flat JSON object. It allocates nothing
@@ -129,27 +128,18 @@ func appendJSONCounts(dst []byte, counts []uint64) []byte {
 	return append(dst, ']')
 }
 
-// appendJSONString writes a quoted string. Bytes that are not UTF-8 become
-// U+FFFD, one each.
+// appendJSONString writes a quoted string.
 func appendJSONString(dst []byte, s string) []byte {
+	s = validUTF8(s)
 	dst = append(dst, '"')
 	start := 0 // of what is not yet copied
-	for i := 0; i < len(s); {
+	for i := range len(s) {
 		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
-			i++
-			continue
-		}
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && size == 1 {
-				dst = append(append(dst, s[start:i]...), "\ufffd"...)
-				start = i + 1
-			}
-			i += size
+		if c >= ' ' && c != '"' && c != '\\' {
 			continue
 		}
 		dst = append(dst, s[start:i]...)
+		start = i + 1
 		switch c {
 		case '"', '\\':
 			dst = append(dst, '\\', c)
@@ -162,8 +152,6 @@ func appendJSONString(dst []byte, s string) []byte {
 		default:
 			dst = append(dst, '\\', 'u', '0', '0', lowerHex[c>>4], lowerHex[c&15])
 		}
-		i++
-		start = i
 	}
 	return append(append(dst, s[start:]...), '"')
 }

@@ -318,7 +318,7 @@ func FuzzDecodeJSON(f *testing.F) {
 }
 
 func FuzzDecodeOTLP(f *testing.F) {
-	f.Add(uplink.OTLP.Append(nil, uplinktest.Records(1, 8)))
+	f.Add(uplink.OTLP.Append(nil, uplinktest.Records(4, 1)))
 	f.Fuzz(func(t *testing.T, request []byte) {
 		if records, err := uplink.DecodeOTLP(request, nil); err == nil {
 			uplink.OTLP.Append(nil, records)
@@ -332,11 +332,28 @@ func BenchmarkEncode(b *testing.B) {
 		b.Run(encoding.String(), func(b *testing.B) {
 			buffer := encoding.Append(nil, records)
 			b.ReportAllocs()
-			b.ReportMetric(float64(len(buffer))/float64(len(records)), "B/record")
 			for b.Loop() {
 				buffer = encoding.Append(buffer[:0], records)
 			}
+			b.ReportMetric(float64(len(buffer))/float64(len(records)), "B/record")
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(records)), "ns/record")
 		})
+	}
+}
+
+// TestDocumentation: the samples shown in docs/wire-format.md are the golden ones.
+func TestDocumentation(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "docs", "wire-format.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := uplinktest.Records(1, 4)
+	for _, sample := range []string{
+		string(uplink.JSON.Append(nil, records[3:])),
+		uplink.CSVHeader + "\n" + string(uplink.CSV.Append(nil, records)),
+	} {
+		if !strings.Contains(string(page), sample) {
+			t.Errorf("docs/wire-format.md does not show\n%s", sample)
+		}
 	}
 }

@@ -29,9 +29,13 @@ type Builder struct {
 }
 
 // Single makes h, which must be empty, the histogram of one value, count times.
+// Like Add it ignores what is not finite.
 func (h *Histogram) Single(x float64, count uint64, slab *Slab) {
-	if x == 0 {
+	switch {
+	case x == 0:
 		h.Zero = count
+		return
+	case math.IsNaN(x) || math.IsInf(x, 0):
 		return
 	}
 	counts := slab.Cut(1)

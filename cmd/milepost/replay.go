@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -15,6 +17,7 @@ import (
 
 	"milepost/cmd/internal/config"
 	"milepost/cmd/internal/gateway"
+	"milepost/uplink"
 	"milepost/uplink/spool"
 )
 
@@ -111,13 +114,13 @@ func runReplay(ctx context.Context, inv *invocation, c *command, args []string) 
 	}
 	result, err := replay.Run(ctx)
 	bar.finish()
-	if f.output == "" && quietPipe(err) == nil && err != nil {
-		return nil
+	if errors.Is(err, uplink.ErrGone) && quietPipe(err) == nil {
+		return nil // who read the results has seen enough
 	}
 	problems.summarise(strings.Join(logs, ", "), result.Logs)
 	if table != nil && err == nil {
 		if err := table.writeTo(inv.stdout, terminalWidth(inv.stdout)); err != nil {
-			return err
+			return quietPipe(err)
 		}
 	}
 	if !f.quiet && (err == nil || result.Logs.Frames > 0) {
@@ -143,8 +146,16 @@ func (f *replayFlags) replay(inv *invocation, logs []string, messages io.Writer)
 		f.fromConfig(c)
 	}
 	speed, err := strconv.ParseFloat(strings.TrimSuffix(f.speed, "x"), 64)
-	if err != nil || speed < 0 {
+	if err != nil || !(speed >= 0 && speed <= math.MaxFloat64) {
 		return nil, usagef("--speed %s: not a number such as 1 or 10x", f.speed)
+	}
+	if f.workers < 0 {
+		return nil, usagef("--workers %d: at least 1, or 0 for as many as there are processors", f.workers)
+	}
+	for name, d := range map[string]time.Duration{"lateness": f.lateness, "give-up": f.giveUp} {
+		if d < 0 {
+			return nil, usagef("--%s %v: a time is not negative", name, d)
+		}
 	}
 	if f.window <= 0 || time.Hour%f.window != 0 {
 		return nil, usagef("--window %v: does not divide an hour evenly", f.window)
@@ -192,7 +203,7 @@ func (f *replayFlags) replay(inv *invocation, logs []string, messages io.Writer)
 	if len(sinks) > 0 {
 		r.Targets = func(noteOf func(string) []byte) (targets []gateway.Target, err error) {
 			for i := range sinks {
-				t, err := gateway.NewTarget(&sinks[i], inv.stdout, noteOf(sinks[i].Name), true)
+				t, err := gateway.NewTarget(&sinks[i], inv.stdout, noteOf(sinks[i].Name), f.to != "")
 				if err != nil {
 					return nil, err
 				}
@@ -232,13 +243,21 @@ func (f *replayFlags) sinks(c *config.Config) ([]config.Sink, error) {
 		if f.output != "" {
 			return nil, usagef("-o goes with --to csv or --to jsonl")
 		}
+		if f.given["give-up"] {
+			for i := range c.Sinks {
+				c.Sinks[i].GiveUp = f.giveUp
+			}
+		}
 		return c.Sinks, nil
 	}
 	sink := config.NewSink()
-	sink.Name, sink.GiveUp = "to", f.giveUp
+	sink.Name, sink.GiveUp = f.to, f.giveUp
 	switch f.to {
 	case "csv", "jsonl":
-		sink.Type, sink.Format, sink.Path = config.SinkFile, config.Format(f.to), "-"
+		if !f.given["give-up"] {
+			sink.GiveUp = time.Second // a full disk stays full
+		}
+		sink.Name, sink.Type, sink.Format, sink.Path = f.to, config.SinkFile, config.Format(f.to), "-"
 		if f.output != "" {
 			sink.Path = f.output
 		}
@@ -252,6 +271,8 @@ func (f *replayFlags) sinks(c *config.Config) ([]config.Sink, error) {
 		return nil, usagef("--to %s: use csv, jsonl, mqtt://HOST:PORT or kafka://HOST:PORT", f.to)
 	}
 	sink.Type = config.SinkType(strings.TrimSuffix(scheme, "s"))
+	sink.Name = string(sink.Type)
+	sink.Name = string(sink.Type)
 	var err error
 	if sink.URL, sink.Topic, err = config.ParseURL(f.to); err != nil {
 		return nil, usagef("--to: %v", err)

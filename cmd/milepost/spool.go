@@ -3,8 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"time"
 
 	"milepost/cmd/internal/gateway"
@@ -35,16 +37,21 @@ func runSpool(ctx context.Context, inv *invocation, c *command, args []string) e
 	if len(rest) != 2 {
 		return usagef("what of which DIR?")
 	}
-	switch what, dir := rest[0], rest[1]; what {
+	dir := rest[1]
+	switch what := rest[0]; what {
 	case "ls":
-		return listSpool(inv.stdout, dir)
+		err = listSpool(inv.stdout, dir)
 	case "dump":
-		return dumpSpool(ctx, inv, dir)
+		err = dumpSpool(ctx, inv, dir)
 	case "verify":
-		return verifySpool(inv, dir)
+		err = verifySpool(inv, dir)
 	default:
 		return usagef("%q is none of ls, dump and verify", what)
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s holds no spool: %w", dir, err)
+	}
+	return err
 }
 
 func listSpool(w io.Writer, dir string) error {

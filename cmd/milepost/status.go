@@ -36,6 +36,7 @@ func runStatus(ctx context.Context, inv *invocation, c *command, args []string) 
 	if len(dirs) > 1 {
 		return usagef("one DIR at a time")
 	}
+	named := dirs
 	if len(dirs) == 0 {
 		dirs = append(status.Running(), config.Default().Spool.Dir)
 	}
@@ -45,7 +46,10 @@ func runStatus(ctx context.Context, inv *invocation, c *command, args []string) 
 			break
 		}
 	}
-	if err != nil {
+	switch {
+	case err != nil && len(named) == 0:
+		return fmt.Errorf("no replay with a temporary spool runs here, and no gateway: %w; for a replay with --spool DIR, name DIR", err)
+	case err != nil:
 		return err
 	}
 	if asJSON {
@@ -62,7 +66,11 @@ func writeStatus(w io.Writer, r *status.Report, now time.Time) {
 	if r.TotalBytes > 0 {
 		fmt.Fprintf(w, "%14.1f  %% of the log read\n", 100*float64(r.DoneBytes)/float64(r.TotalBytes))
 	}
-	fmt.Fprintf(w, "%14s  frames, up to %s\n", gateway.Grouped(r.Frames), r.EventTime.UTC().Format("2006-01-02 15:04:05 UTC"))
+	fmt.Fprintf(w, "%14s  frames", gateway.Grouped(r.Frames))
+	if !r.EventTime.IsZero() {
+		fmt.Fprintf(w, ", up to %s", r.EventTime.UTC().Format("2006-01-02 15:04:05 UTC"))
+	}
+	fmt.Fprintln(w)
 	fmt.Fprintf(w, "%14s  entries in the spool %s, %.1f MiB in %s\n", gateway.Grouped(r.Spool.Entries), r.Spool.Dir, float64(r.Spool.Bytes)/(1<<20), plural(r.Spool.Chapters, "chapter"))
 	for _, s := range r.Sinks {
 		state := "up"

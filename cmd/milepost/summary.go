@@ -22,9 +22,14 @@ func writeReplaySummary(w io.Writer, r *gateway.ReplayResult) {
 		fmt.Fprintf(w, "%s of driving, %s to %s\n", to.Sub(from).Round(time.Millisecond), from.Format("2006-01-02 15:04:05"), to.Format("15:04:05 UTC"))
 	}
 	seconds := max(r.Took.Seconds(), 1e-9)
-	fmt.Fprintf(w, "replayed in %.2f s: %.2f million frames a second", seconds, float64(r.Ledger.Frames)/1e6/seconds)
+	fmt.Fprintf(w, "replayed in %.2f s: %s frames a second", seconds, gateway.Grouped(roundedRate(float64(r.Ledger.Frames)/seconds)))
 	if r.To > r.From {
-		fmt.Fprintf(w, ", %.0f times as fast as recorded", float64(r.To-r.From)/1e9/seconds)
+		faster := float64(r.To-r.From) / 1e9 / seconds
+		digits := 0
+		if faster < 9.95 {
+			digits = 1
+		}
+		fmt.Fprintf(w, ", %.*f times as fast as recorded", digits, faster)
 	}
 	fmt.Fprint(w, "\n\n")
 
@@ -54,13 +59,26 @@ func writeReplaySummary(w io.Writer, r *gateway.ReplayResult) {
 		if d.Poisoned > 0 {
 			fmt.Fprintf(w, "  %14s  refused for good: %s\n", gateway.Grouped(d.Poisoned), d.LastError)
 		}
-		if d.Pending > 0 {
-			fmt.Fprintf(w, "  %14s  not delivered\n", gateway.Grouped(d.Pending))
+		if d.Missing > 0 {
+			fmt.Fprintf(w, "  %14s  lost from the spool\n", plural(d.Missing, "entry"))
+		}
+		if d.Undecodable > 0 {
+			fmt.Fprintf(w, "  %14s  of the spool cannot be read\n", plural(d.Undecodable, "entry"))
+		}
+		if d.Undelivered > 0 {
+			fate := "lost"
+			if r.Kept {
+				fate = "kept in the spool"
+			}
+			fmt.Fprintf(w, "  %14s  not delivered, %s\n", gateway.Grouped(d.Undelivered), fate)
 		}
 	}
-	if err := r.Ledger.Check(); err != nil {
+	switch err := r.Ledger.Check(); {
+	case err != nil:
 		fmt.Fprintln(w, err)
-	} else {
+	case r.Ledger.Decoded == 0 && r.Ledger.Unknown > 0:
+		fmt.Fprintln(w, "the ledger balances, but no database knows any of these frames: name another with --dbc FILE")
+	default:
 		fmt.Fprintln(w, "the ledger balances: every frame is accounted for")
 	}
 }

@@ -37,7 +37,7 @@ func TestContract(t *testing.T) {
 func harness(t *testing.T, o mqtt.Options) uplinktest.Harness {
 	broker, link := start(t)
 	o.URL = "mqtt://" + link.Addr()
-	o.DialTimeout, o.AckTimeout = 2*time.Second, 2*time.Second
+	o.DialTimeout, o.AckTimeout = time.Second, time.Second
 	sink, err := mqtt.New(o)
 	if err != nil {
 		t.Fatal(err)

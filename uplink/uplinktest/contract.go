@@ -126,10 +126,10 @@ func cut(t *testing.T, h *Harness) {
 	random := rand.New(rand.NewPCG(1, 2))
 	records := Records(1, 5000)
 	failures := 0
-	for from := 0; from < len(records); from += 250 {
-		h.BreakAfter(random.Int64N(60_000))
+	for from := 0; from < len(records); from += 500 {
+		h.BreakAfter(random.Int64N(100_000))
 		for try := 1; ; try++ {
-			err := h.Sink.Send(t.Context(), records[from:from+250])
+			err := h.Sink.Send(t.Context(), records[from:from+500])
 			if err == nil {
 				break
 			}

@@ -88,10 +88,19 @@ func (c *collector) finish() {
 }
 
 func (c *collector) close() {
-	if c.lane != nil && c.lane.Full() {
-		c.windows.TakeOut(c.lane, &c.folder, c.emit)
-	}
+	c.relieve()
 	c.windows.Close(&c.folder, c.emit)
+}
+
+// relieve takes out the current lane if it is full.
+func (c *collector) relieve() {
+	if c.lane != nil && c.lane.Full() {
+		c.takeOut(c.lane)
+	}
+}
+
+func (c *collector) takeOut(lane *aggregate.Lane) {
+	c.windows.TakeOut(lane, &c.folder, c.emit)
 }
 
 // add sorts frames into their windows. This is the loop that runs once a frame;
@@ -127,6 +136,7 @@ func (c *collector) add(source can.Source, frames []can.Frame) {
 // addOne sorts one frame into its window, whatever it is.
 func (c *collector) addOne(source can.Source, f *can.Frame) {
 	if f.Time < c.windows.From || f.Time >= c.windows.To {
+		c.relieve()
 		c.lane, c.lateNow = c.windows.Lane(f.Time, c.closeEarly)
 	}
 	if f.Stream == can.NoStream {
@@ -149,7 +159,7 @@ func (c *collector) addOne(source can.Source, f *can.Frame) {
 	case c.lane == nil && unknown:
 		c.counts.Unknown++
 	case c.lane == nil:
-		if !c.lateNow || !c.windows.AddLate(f.Time, f.Stream, &f.Data, f.Len) {
+		if !c.lateNow || !c.windows.AddLate(f.Time, f.Stream, &f.Data, f.Len, c.takeOut) {
 			c.counts.Dropped++
 		}
 	case f.Len > 8 || !c.unchanged:

@@ -64,6 +64,14 @@ func NewDelivery(s *spool.Spool, targets []Target, store *Store, log *slog.Logge
 		}
 		lane := &deliveryLane{target: t, cursor: cursor}
 		index, kept := cursor.Acked()
+		if len(kept) == 0 && t.Note != nil {
+			// Where a file ended before the first record came, so that a run that
+			// is killed with the first ones can go back to there.
+			kept = note(0, t.Note())
+			if err := errors.Join(cursor.Ack(index, kept), s.Sync()); err != nil {
+				return nil, fmt.Errorf("sink %s: %w", t.Name, err)
+			}
+		}
 		sequence, _ := splitNote(kept)
 		lane.acked.Store(sequence)
 		queue := queue{cursor, func(_ uint64, note []byte) {

@@ -11,8 +11,9 @@ import (
 type Ledger struct {
 	// Frames were delivered by the source. Each became one of Decoded, Unknown
 	// (no database knows it), Remote, Errors (error frames), Duplicates (of a
-	// mirrored bus) or Dropped (no room). Late ones are among Decoded.
-	Frames, Decoded, Unknown, Remote, Errors, Duplicates, Dropped uint64
+	// mirrored bus) or Dropped (no room). Late ones are among Decoded. Unfinished
+	// are those of windows that were open when the run was broken off.
+	Frames, Decoded, Unknown, Remote, Errors, Duplicates, Dropped, Unfinished uint64
 	// Unchanged are the decoded frames whose payload was that of the frame
 	// before; Late those that came after their window was closed and are in a
 	// correction.
@@ -53,13 +54,19 @@ func (l *Ledger) add(c *collectCounts, f *foldCounts) {
 
 // Check returns an error that names the first equation that does not hold.
 func (l *Ledger) Check() error {
-	if got := l.Decoded + l.Unknown + l.Remote + l.Errors + l.Duplicates + l.Dropped; got != l.Frames {
-		return fmt.Errorf("the ledger does not balance: %d frames in, %d accounted for", l.Frames, got)
+	if n := l.unaccounted(); n != 0 {
+		return fmt.Errorf("the ledger does not balance: %d frames in, %d accounted for", l.Frames, l.Frames-n)
 	}
 	if got := l.Records + l.Suppressed; got != l.Summaries {
 		return fmt.Errorf("the ledger does not balance: %d summaries, %d accounted for", l.Summaries, got)
 	}
 	return nil
+}
+
+// unaccounted is the number of frames of which nothing is known; what was counted
+// twice makes it wrap around.
+func (l *Ledger) unaccounted() uint64 {
+	return l.Frames - (l.Decoded + l.Unknown + l.Remote + l.Errors + l.Duplicates + l.Dropped + l.Unfinished)
 }
 
 // WriteTo writes the ledger as an account: what came in, and under it what
@@ -83,11 +90,16 @@ func (l *Ledger) WriteTo(w io.Writer) (int64, error) {
 	row(1, l.Errors, "error frames")
 	row(1, l.Duplicates, "duplicates of a mirrored bus")
 	row(1, l.Dropped, "dropped, no room")
+	row(1, l.Unfinished, "in windows that were not finished")
+	windows := "windows"
+	if l.Windows == 1 {
+		windows = "window"
+	}
 	row(0, l.Samples, "samples summarised")
 	row(1, l.ShortSamples, "more missing in short frames")
 	row(1, l.NotAvailable, "more not available")
 	row(1, l.NotFinite, "more not finite")
-	row(0, l.Summaries, fmt.Sprintf("summaries in %s windows", Grouped(l.Windows)))
+	row(0, l.Summaries, fmt.Sprintf("summaries in %s %s", Grouped(l.Windows), windows))
 	row(1, l.Records, "records")
 	row(1, l.Suppressed, "left out, equal to the one before")
 	n, err := w.Write(out)

@@ -35,6 +35,8 @@ type output struct {
 	store     *Store
 	delivery  *Delivery
 	resumed   uint64
+	// broken says that something could not be stored or delivered.
+	broken bool
 }
 
 // replayState says in a spool's folder which replay it belongs to.
@@ -128,7 +130,11 @@ func (r *Replay) prepareDir(dir string, boot uplink.BootID) (resume uint64, earl
 	if state.Boot != boot || state.Device != r.Device {
 		return 0, earlier, fmt.Errorf("%s holds the replay of other logs, or with other databases or options; give --spool another folder", dir)
 	}
-	if resume, err = LastStored(dir); err != nil {
+	resume, err = LastStored(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, earlier, nil // killed before it had a spool
+	}
+	if err != nil {
 		return 0, earlier, fmt.Errorf("resume from %s: %w", dir, err)
 	}
 	earlier, err = spool.Inspect(dir)
@@ -192,7 +198,9 @@ func writeDurably(path string, text []byte) error {
 
 func (o *output) put(ctx context.Context, w *aggregate.Window) error {
 	if o.store != nil {
-		return o.store.Put(ctx, w)
+		err := o.store.Put(ctx, w)
+		o.broken = o.broken || err != nil
+		return err
 	}
 	o.windows++
 	if w.Revision != 0 {
@@ -240,17 +248,22 @@ func (o *output) finish(ctx context.Context, whole bool) error {
 	errs = append(errs, o.spool.End())
 	deliveryErr := o.delivery.Wait()
 	errs = append(errs, o.close())
-	if ctx.Err() != nil && deliveryErr != nil {
-		deliveryErr = context.Cause(ctx)
+	if ctx.Err() != nil {
+		o.broken = true
+		if deliveryErr != nil {
+			deliveryErr = context.Cause(ctx)
+		}
 	}
-	return errors.Join(append(errs, deliveryErr)...)
+	err := errors.Join(append(errs, deliveryErr)...)
+	o.broken = o.broken || err != nil
+	return err
 }
 
-// advise adds to the error of a run that did not come to its end what can be
-// done about it.
+// advise adds to the error of a run that was interrupted, or could not store or
+// deliver, what can be done about it. Logs that cannot be read are another matter.
 func (o *output) advise(err error) error {
 	switch {
-	case err == nil || o.spool == nil:
+	case err == nil || !o.broken:
 		return err
 	case o.temporary == "":
 		return fmt.Errorf("%w\nwhat is not delivered is kept in %s: run the same command again with --resume", err, o.dir)

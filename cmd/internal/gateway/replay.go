@@ -87,7 +87,7 @@ type ReplayResult struct {
 var ErrNothing = errors.New("there is no CAN frame in it")
 
 // Run replays. The result says how far it came, also when there is an error.
-func (r *Replay) Run(ctx context.Context) (result ReplayResult, err error) {
+func (r *Replay) Run(outer context.Context) (result ReplayResult, err error) {
 	start := time.Now()
 	defer func() { result.Took = time.Since(start) }()
 	if r.Logger == nil {
@@ -102,10 +102,8 @@ func (r *Replay) Run(ctx context.Context) (result ReplayResult, err error) {
 	defer input.close()
 	result.Boot = input.boot
 
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(outer)
 	defer cancel(nil)
-	// Unlike a log that cannot be read to its end, these can be made up for.
-	resumable := false
 	out, err := r.openOutput(input.boot, cancel)
 	if err != nil {
 		return result, err
@@ -134,6 +132,9 @@ func (r *Replay) Run(ctx context.Context) (result ReplayResult, err error) {
 	if input.merge != nil {
 		result.Overlapped = input.merge.Dropped()
 	}
+	if err != nil {
+		result.Ledger.Unfinished = result.Ledger.unaccounted()
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
@@ -141,6 +142,10 @@ func (r *Replay) Run(ctx context.Context) (result ReplayResult, err error) {
 	if err == nil || errors.Is(finishErr, err) {
 		err = finishErr
 	}
+	if outer.Err() != nil && err != nil {
+		err = fmt.Errorf("stopped before the end: %w", err)
+	}
+	err = out.advise(err)
 	out.addTo(&result)
 	if err == nil {
 		if err = result.Ledger.Check(); err != nil {
@@ -223,6 +228,9 @@ func fileHead(path string) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
+	}
+	if info.IsDir() {
+		return nil, fmt.Errorf("%s is a folder: name the logs in it", path)
 	}
 	if !info.Mode().IsRegular() {
 		return []byte(path), nil // a pipe or device: reading would take from it

@@ -19,7 +19,7 @@ func (o *output) report(in *input, started time.Time) status.Report {
 		done, _ := log.Progress()
 		report.DoneBytes += done
 	}
-	report.EventTime = time.Unix(0, in.newest.Load()).UTC()
+	report.EventTime = timeOrNone(in.newest.Load())
 	spooled := o.spool.Stats()
 	report.Spool = status.Spool{
 		Dir: o.dir, Entries: spooled.Entries, Bytes: spooled.Bytes,
@@ -28,7 +28,7 @@ func (o *output) report(in *input, started time.Time) status.Report {
 	for _, d := range o.delivery.Stats() {
 		sink := status.Sink{
 			Name: d.Name, Up: d.Up, Sent: d.Sent, Failures: d.Failures, Poisoned: d.Poisoned,
-			LastError: d.LastError, Delivered: time.Unix(0, d.Delivered).UTC(),
+			LastError: d.LastError, Delivered: timeOrNone(d.Delivered),
 		}
 		for _, c := range spooled.Cursors {
 			if c.Name == d.Name {
@@ -38,4 +38,12 @@ func (o *output) report(in *input, started time.Time) status.Report {
 		report.Sinks = append(report.Sinks, sink)
 	}
 	return report
+}
+
+// timeOrNone makes a time of nanoseconds, of which 0 stands for none.
+func timeOrNone(nanoseconds int64) time.Time {
+	if nanoseconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, nanoseconds).UTC()
 }

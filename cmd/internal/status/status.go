@@ -25,12 +25,13 @@ type Report struct {
 	Boot    string    `json:"boot"`
 
 	// Logs are the logs of a replay, of which DoneBytes of TotalBytes are read
-	// (0: not known); Frames were read and EventTime was reached.
+	// (0: not known); Frames were read and EventTime was reached (none: no window
+	// is complete yet).
 	Logs       []string  `json:"logs,omitempty"`
 	DoneBytes  int64     `json:"done_bytes"`
 	TotalBytes int64     `json:"total_bytes,omitempty"`
 	Frames     uint64    `json:"frames"`
-	EventTime  time.Time `json:"event_time"`
+	EventTime  time.Time `json:"event_time,omitzero"`
 
 	Spool Spool  `json:"spool"`
 	Sinks []Sink `json:"sinks"`
@@ -56,8 +57,8 @@ type Sink struct {
 	Failures  uint64 `json:"failures"`
 	Poisoned  uint64 `json:"poisoned"`
 	LastError string `json:"last_error,omitempty"`
-	// Delivered is the end of the newest window that was delivered.
-	Delivered time.Time `json:"delivered"`
+	// Delivered is the end of the newest window that was delivered in this run.
+	Delivered time.Time `json:"delivered,omitzero"`
 }
 
 const socketName = "status.sock"
