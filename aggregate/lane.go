@@ -37,9 +37,15 @@ type runs struct {
 	usual   uint8    // the same, or irregular where Add has more to keep than a word
 	rest    uint8    // how many words more each payload has
 	counted bool     // the frames are to be counted only
-	mixed   bool     // the runs differ in length: lens holds all of them
-	wide    []uint64 // the rest words of each run
-	lens    []uint8
+	mixed   bool     // the runs differ in length: more.lens holds all of them
+	more    *moreRuns
+}
+
+// moreRuns is what few streams need; apart from the rest, so that the runs of a
+// stream take one cache line.
+type moreRuns struct {
+	wide []uint64 // the rest words of each run
+	lens []uint8
 }
 
 // irregular is longer than any payload: a stream whose runs differ in length, or
@@ -69,7 +75,7 @@ const (
 // are counted and their payloads are not kept.
 func (l *Lane) grow(counted []bool) {
 	for n := len(l.streams); n < len(counted); n++ {
-		l.streams = append(l.streams, runs{counted: counted[n]})
+		l.streams = append(l.streams, runs{more: new(moreRuns), counted: counted[n]})
 	}
 }
 
@@ -125,7 +131,7 @@ func (l *Lane) newRun(stream uint32, word uint64, length uint8) {
 	case r.length != length && !r.mixed:
 		r.mixed = true
 		for range r.n {
-			r.lens = append(r.lens, r.length)
+			r.more.lens = append(r.more.lens, r.length)
 		}
 	}
 	if r.n >= maxRuns {
@@ -143,11 +149,11 @@ func (l *Lane) newRun(stream uint32, word uint64, length uint8) {
 	binary.LittleEndian.PutUint64(r.data[8*r.n:], word)
 	r.weights[r.n], r.length, r.usual = 1, length, length
 	if r.mixed {
-		r.lens = append(r.lens, length)
+		r.more.lens = append(r.more.lens, length)
 		r.usual = irregular
 	}
 	if r.rest > 0 {
-		r.wide = append(r.wide, make([]uint64, r.rest)...)
+		r.more.wide = append(r.more.wide, make([]uint64, r.rest)...)
 		r.usual = irregular
 	}
 }
@@ -170,21 +176,21 @@ func (l *Lane) AddWide(stream uint32, data *[64]byte, length uint8, always bool)
 	}
 	word := binary.LittleEndian.Uint64(data[:])
 	rest := more[:r.rest]
-	if r.n > 0 && (r.counted || (!always && r.length == length && r.word() == word && slices.Equal(r.wide[len(r.wide)-len(rest):], rest))) {
+	if r.n > 0 && (r.counted || (!always && r.length == length && r.word() == word && slices.Equal(r.more.wide[len(r.more.wide)-len(rest):], rest))) {
 		r.weights[r.n]++
 		return
 	}
 	l.newRun(stream, word, length)
-	copy(r.wide[len(r.wide)-len(rest):], rest)
+	copy(r.more.wide[len(r.more.wide)-len(rest):], rest)
 }
 
 // widen makes room for rest words more in each payload.
 func (r *runs) widen(rest int) {
 	wide := make([]uint64, int(r.n)*rest)
 	for i := range int(r.n) {
-		copy(wide[i*rest:], r.wide[i*int(r.rest):(i+1)*int(r.rest)])
+		copy(wide[i*rest:], r.more.wide[i*int(r.rest):(i+1)*int(r.rest)])
 	}
-	r.wide, r.rest, r.usual = wide, uint8(rest), irregular
+	r.more.wide, r.rest = wide, uint8(rest)
 }
 
 // Payloads are the runs of one stream.
@@ -212,14 +218,14 @@ func (l *Lane) Payloads(stream uint32) (p Payloads) {
 		l.data = l.data[:0]
 		for i := range n {
 			l.data = append(l.data, p.Data[8*i:8*i+8]...)
-			for _, w := range r.wide[i*(words-1) : (i+1)*(words-1)] {
+			for _, w := range r.more.wide[i*(words-1) : (i+1)*(words-1)] {
 				l.data = binary.LittleEndian.AppendUint64(l.data, w)
 			}
 		}
 		p.Data = l.data
 	}
 	if r.mixed {
-		p.Lens = r.lens
+		p.Lens = r.more.lens
 		return p
 	}
 	if len(l.lens) == 0 || l.lens[0] != r.length {
@@ -254,7 +260,7 @@ func (l *Lane) clear() {
 	for _, stream := range l.touched {
 		r := &l.streams[stream]
 		r.n, r.mixed = 0, false
-		r.wide, r.lens = r.wide[:0], r.lens[:0]
+		r.more.wide, r.more.lens = r.more.wide[:0], r.more.lens[:0]
 	}
 	l.touched = l.touched[:0]
 	l.full, l.frames = false, 0

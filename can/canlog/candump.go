@@ -12,7 +12,7 @@ import (
 
 const (
 	// readBufferSize is how much text is read at once.
-	readBufferSize = 256 << 10
+	readBufferSize = 128 << 10
 	// maxLine is the longest line, without its end, that is looked at; it bounds
 	// the memory for what is no log at all. The longest line that candump writes,
 	// CAN XL in binary digits, has some 20,000 characters.

@@ -11,7 +11,7 @@ import (
 
 // batchFrames is how many frames are read at once: enough to make the call
 // cheap, few enough to stay in the first-level cache.
-const batchFrames = 128
+const batchFrames = 64
 
 // collector takes the frames of one source into windows: it binds, sorts by
 // window, counts. Everything a frame can become is counted once:

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// keptSpool makes a spool that holds a drive for nobody yet.
+func keptSpool(t *testing.T) (dir, records string) {
+	t.Helper()
+	log, database := shortDrive(t)
+	dir = filepath.Join(t.TempDir(), "spool")
+	replayed(t, nil, "--dbc", database, "--spool", dir, log)
+	return dir, replayed(t, nil, "--dbc", database, "--to", "jsonl", log)
+}
+
+// segments are the files with the records.
+func segments(t *testing.T, dir string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "chapters", "*", "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no chapters: %v", err)
+	}
+	return files
+}
+
+func TestSpoolFinished(t *testing.T) {
+	dir, records := keptSpool(t)
+	got := milepost(nil, "spool", "dump", dir)
+	if got.code != exitDone || got.stderr != "" {
+		t.Errorf("dump: exit code %d, stderr %q", got.code, got.stderr)
+	}
+	equalText(t, "dump", got.stdout, records)
+	if got := milepost(nil, "spool", "verify", dir); got.code != exitDone || !strings.Contains(got.stdout, "no damage; the last record is number 2680") {
+		t.Errorf("verify: exit code %d, %q", got.code, got.stdout)
+	}
+	if got := milepost(nil, "spool", "ls", dir); got.code != exitDone || !strings.Contains(got.stdout, "entries") {
+		t.Errorf("ls: exit code %d, %q", got.code, got.stdout)
+	}
+
+	// When it is delivered, only the place of the sink is left.
+	log, database := shortDrive(t)
+	out := replayed(t, nil, "--dbc", database, "--spool", dir, "--resume", "--to", "jsonl", log)
+	equalText(t, "delivered later", out, records)
+	if got := milepost(nil, "spool", "ls", dir); got.code != exitDone || !strings.Contains(got.stdout, "jsonl") {
+		t.Errorf("ls: exit code %d, %q", got.code, got.stdout)
+	}
+	if got := milepost(nil, "spool", "verify", dir); got.code != exitDone {
+		t.Errorf("verify: exit code %d, %q", got.code, got.stdout)
+	}
+}
+
+func TestSpoolDamaged(t *testing.T) {
+	for name, damage := range map[string]func(data []byte) []byte{
+		"a bit":    func(data []byte) []byte { data[len(data)/2] ^= 4; return data },
+		"torn":     func(data []byte) []byte { return data[:len(data)-7] },
+		"emptied":  func([]byte) []byte { return nil },
+		"rubbish":  func(data []byte) []byte { return append(data, "\x00\x00garbage behind it all"...) },
+		"zeroed":   func(data []byte) []byte { clear(data); return data },
+		"all ones": func(data []byte) []byte { return []byte(strings.Repeat("\xff", len(data))) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, records := keptSpool(t)
+			file := segments(t, dir)[0]
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data = damage(data)
+			if err := os.WriteFile(file, data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			got := milepost(nil, "spool", "verify", dir)
+			if got.code != exitFailed || got.stdout == "" || strings.Contains(got.stdout, "no damage") {
+				t.Errorf("verify: exit code %d, %q, %q", got.code, got.stdout, got.stderr)
+			}
+			if got := milepost(nil, "spool", "ls", dir); got.code != exitDone || !strings.Contains(got.stdout, "damaged") {
+				t.Errorf("ls: exit code %d, %q, %q", got.code, got.stdout, got.stderr)
+			}
+			got = milepost(nil, "spool", "dump", dir)
+			for line := range strings.Lines(got.stdout) {
+				if !strings.Contains(records, line) {
+					t.Fatalf("dump shows what was not stored: %s", line)
+				}
+			}
+			if after, err := os.ReadFile(file); err != nil || string(after) != string(data) {
+				t.Errorf("the file was changed: %v", err)
+			}
+		})
+	}
+}
+
+func TestSpoolFailures(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	other := t.TempDir()
+	writeFile(t, other, "holiday.jpg", "no spool")
+	for _, what := range []string{"ls", "dump", "verify"} {
+		for _, dir := range []string{missing, other} {
+			got := milepost(nil, "spool", what, dir)
+			if got.code != exitFailed || !strings.Contains(got.stderr, dir+" holds no spool") {
+				t.Errorf("%s %s: exit code %d, stderr %q", what, dir, got.code, got.stderr)
+			}
+		}
+	}
+	for _, args := range [][]string{{}, {"ls"}, {"burn", other}, {"ls", other, other}, {"ls", "--all", other}} {
+		if got := milepost(nil, append([]string{"spool"}, args...)...); got.code != exitUsage {
+			t.Errorf("%q: exit code %d", args, got.code)
+		}
+	}
+}
