@@ -38,13 +38,16 @@ const maxReleased = 32
 // NewWindow returns an empty window, with the memory of a released one if there
 // is any.
 func NewWindow(start, duration int64, revision uint32) *Window {
-	w := new(Window)
+	var w *Window
 	released.Lock()
 	if n := len(released.windows); n > 0 {
 		w = released.windows[n-1]
 		released.windows = released.windows[:n-1]
 	}
 	released.Unlock()
+	if w == nil {
+		w = new(Window)
+	}
 	w.Start, w.Duration, w.Revision = start, duration, revision
 	return w
 }
@@ -66,6 +69,9 @@ func (w *Window) Release() {
 // AddGroup appends a group with empty summaries, which the caller fills in.
 func (w *Window) AddGroup(g *Group) []Summary {
 	summaries := cut(&w.summarySlab, len(g.Series))
+	for i := range summaries { // the memory may be that of an earlier window
+		summaries[i].Count = 0
+	}
 	w.Groups = append(w.Groups, GroupSummary{g, summaries})
 	return summaries
 }

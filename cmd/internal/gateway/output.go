@@ -59,7 +59,10 @@ func (r *Replay) openOutput(boot uplink.BootID, cancel context.CancelCauseFunc) 
 		}
 	}()
 	dir, options := r.SpoolDir, r.Spool
-	store := StoreOptions{Device: r.Device, Boot: boot, Refresh: int64(r.Refresh), EachWindow: r.Speed > 0}
+	store := StoreOptions{Device: r.Device, Boot: boot, Refresh: int64(r.Refresh), Span: int64(r.Span)}
+	if r.Speed > 0 {
+		store.Span = 1 // at the pace of life nobody waits for a batch to be full
+	}
 	var earlier spool.Info
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "milepost-replay-"); err != nil {

@@ -216,6 +216,9 @@ func (p *parallel) goOnAlone(ctx context.Context, from canlog.Chunk, reopen func
 	rest := s.ledger()
 	p.ledger.add(&s.c.counts, &s.c.folder.counts)
 	p.ledger.Late, p.ledger.ClockSteps = rest.Late, rest.ClockSteps
+	// What the splitter skipped before the chunk counts, what it skipped behind
+	// it was read again.
+	p.stats.Bytes = from.Offset - p.logOptions.From.Offset
 	p.stats.Add(log.Stats())
 	return err
 }

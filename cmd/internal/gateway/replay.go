@@ -48,6 +48,8 @@ type Replay struct {
 	SpoolDir string
 	Spool    spool.Options
 	Resume   bool
+	// Span is how much event time one entry of the spool may hold; 0 is any.
+	Span time.Duration
 
 	// Targets makes the sinks; noteOf gives the note that a sink of that name
 	// left with its last acknowledgement in an interrupted replay, nil if none.

@@ -29,7 +29,8 @@ type Store struct {
 	// maxPending is how many entries may wait to be acknowledged by every cursor
 	// before Put waits; 0 is any number.
 	maxPending uint64
-	eachWindow bool
+	span       int64 // see StoreOptions.Span
+	begun      int64 // start of the open batch's first window
 
 	counts storeCounts
 	last   uint64 // index of the last appended entry
@@ -57,8 +58,9 @@ type StoreOptions struct {
 	// MaxPending is how many entries may be waiting to be delivered before Put
 	// waits for the slowest sink; 0 for no limit.
 	MaxPending uint64
-	// EachWindow stores every window at once, for a replay at the pace of life.
-	EachWindow bool
+	// Span is how much event time, in nanoseconds, a batch may wait to be filled;
+	// 0 is any. A small one stores every window at once.
+	Span int64
 }
 
 // NewStore makes a Store over an open spool.
@@ -69,7 +71,7 @@ func NewStore(s *spool.Spool, o StoreOptions) *Store {
 		exception:  newExceptionFilter(o.Refresh),
 		resume:     o.Resume,
 		maxPending: o.MaxPending,
-		eachWindow: o.EachWindow,
+		span:       o.Span,
 		acked:      make(map[string]uint64),
 		moved:      make(chan struct{}, 1),
 	}
@@ -86,6 +88,10 @@ func (s *Store) Put(ctx context.Context, w *aggregate.Window) error {
 		s.counts.Suppressed += suppressed
 		s.counts.Summaries += suppressed
 	}
+	if s.encoder.Records() == 0 {
+		s.begun = w.Start
+	}
+	full := s.span > 0 && w.Start+w.Duration-s.begun >= s.span
 	n := uint64(s.encoder.Add(w))
 	w.Release()
 	s.counts.Records += n
@@ -93,7 +99,7 @@ func (s *Store) Put(ctx context.Context, w *aggregate.Window) error {
 	// What was stored before ends a batch here too, whatever the batches of that
 	// run were like: those of another speed or version have other sizes.
 	resumed := s.resume != 0 && s.encoder.Sequence()-1 == s.resume
-	if s.encoder.Size() >= batchBytes || s.eachWindow || resumed {
+	if full || resumed || s.encoder.Size() >= batchBytes {
 		return s.Flush(ctx)
 	}
 	return nil
