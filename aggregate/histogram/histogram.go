@@ -161,7 +161,9 @@ func (h *Histogram) Quantile(q float64) float64 {
 	if count == 0 || math.IsNaN(q) {
 		return math.NaN()
 	}
-	rank := uint64(max(1, min(math.Ceil(q*float64(count)), float64(count))))
+	// 0.07 of 100 values is 7 values, not the 7.000000000000001 of float64.
+	const exact = 1 - 0x1p-51
+	rank := uint64(max(1, min(math.Ceil(q*float64(count)*exact), float64(count))))
 	for i := len(h.Negative.Counts) - 1; i >= 0; i-- { // the most negative are the largest in magnitude
 		if rank <= h.Negative.Counts[i] {
 			return -middle(int(h.Scale), h.Negative.Offset+int32(i))

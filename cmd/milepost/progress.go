@@ -95,6 +95,21 @@ func (p *progress) update(done, total int64, frames uint64, eventTime time.Time)
 	p.drawn = true
 }
 
+// left tells how many records are left to deliver when the rest is done.
+func (p *progress) left(records uint64) {
+	if p.width == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	text := gateway.Grouped(records) + " records left to deliver"
+	if columns(text) >= p.width() {
+		return
+	}
+	fmt.Fprint(p.w, "\r"+text+"\x1b[K")
+	p.drawn = true
+}
+
 // smoothed gives the rate at which frames come: it follows changes within a
 // second or so, and does not flicker.
 func smoothed(before, now progressState) float64 {

@@ -104,6 +104,10 @@ func runReplay(ctx context.Context, inv *invocation, c *command, args []string) 
 	problems := &logProblems{w: messages}
 	replay.LogOptions.OnProblem = problems.report
 	replay.Progress = func(p gateway.Progress) {
+		if p.Left > 0 {
+			bar.left(p.Left)
+			return
+		}
 		bar.update(p.Done, p.Total, p.Frames, time.Unix(0, p.EventTime).UTC())
 	}
 

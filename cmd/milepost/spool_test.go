@@ -50,6 +50,11 @@ func TestSpoolFinished(t *testing.T) {
 	if got := milepost(nil, "spool", "verify", dir); got.code != exitDone {
 		t.Errorf("verify: exit code %d, %q", got.code, got.stdout)
 	}
+	// Another sink would get what is left, which is not all.
+	other := milepost(nil, "replay", "--dbc", database, "--spool", dir, "--resume", "--to", "csv", log)
+	if other.code != exitFailed || !strings.Contains(other.stderr, "cannot go on with sink csv") || other.stdout != "" {
+		t.Errorf("exit code %d, stderr %q", other.code, other.stderr)
+	}
 }
 
 func TestSpoolDamaged(t *testing.T) {

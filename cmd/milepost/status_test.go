@@ -26,7 +26,7 @@ func TestStatusOfReplay(t *testing.T) {
 		"temporary": {nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			args := append([]string{"replay", "--dbc", database, "--speed", "1", "--to", "mqtt://127.0.0.1:1", "--give-up", "0"}, c.replay...)
+			args := append([]string{"replay", "--dbc", database, "--speed", "4", "--to", "mqtt://127.0.0.1:1", "--give-up", "0"}, c.replay...)
 			command, _, stderr := process(t, append(args, log)...)
 			command.Env = append(command.Env, "TMPDIR="+temporary)
 			start(t, command)

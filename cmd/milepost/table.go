@@ -137,7 +137,7 @@ func (t *signalTable) writeTo(out io.Writer, width int) error {
 		titles[i] = c.title
 	}
 	spark := width - widths.total()
-	over := spanText(time.Duration(t.to - t.from))
+	over := "over " + spanText(time.Duration(t.to-t.from))
 	if columns(over) > spark {
 		over = ""
 	}
@@ -224,7 +224,7 @@ func tableWidths(messages []*messageRows, width int) columnWidths {
 	return widths
 }
 
-// spanText says how much time the curves cover: over 10m, over 1h30m.
+// spanText writes a time for people: 10m, 1h30m.
 func spanText(span time.Duration) string {
 	text := span.String()
 	for _, zero := range [...]string{"m0s", "h0m"} {
@@ -232,7 +232,7 @@ func spanText(span time.Duration) string {
 			text = text[:len(text)-len("0s")]
 		}
 	}
-	return "over " + text
+	return text
 }
 
 func appendHead(dst []byte, g *aggregate.Group) []byte {

@@ -168,10 +168,7 @@ func summarise(t testing.TB, text []byte, bindings *Bindings, o Options, chunk i
 		}
 		p := &parallel{
 			log: log, name: "test.log", logOptions: options, bindings: bindings, options: o,
-			results: make(chan *chunkResult), free: make(chan []byte, 2*o.Workers), emit: r.emit,
-		}
-		for range cap(p.free) {
-			p.free <- nil
+			results: make(chan *chunkResult), room: make(chan struct{}, 4*o.Workers), emit: r.emit,
 		}
 		r.outcome.Ledger, r.outcome.Stats, err = p.run(context.Background(), splitter, reopen)
 		if err != nil {
@@ -288,19 +285,6 @@ var damages = map[string]func(t testing.TB, random *rand.Rand, frames []can.Fram
 	},
 	"no line end at the end": func(t testing.TB, _ *rand.Rand, frames []can.Frame) []byte {
 		return bytes.TrimSuffix(logOf(t, frames, nil), []byte("\n"))
-	},
-	"console form with details of errors": func(t testing.TB, _ *rand.Rand, frames []can.Frame) []byte {
-		var out bytes.Buffer
-		for i := range frames {
-			f := &frames[i]
-			fmt.Fprintf(&out, " (%d.%06d)  %s  ", f.Time/1e9, f.Time/1e3%1e6, testBuses[f.Bus])
-			if i%2 == 0 {
-				out.WriteString("20000004   [8]  00 04 00 00 00 00 00 00   ERRORFRAME\n\tcontroller-problem{rx-overflow}\n")
-				continue
-			}
-			fmt.Fprintf(&out, "%03X   [2]  %02X %02X\n", f.ID&0x7FF, byte(i), byte(i>>8))
-		}
-		return out.Bytes()
 	},
 	"late, long and garbage": func(t testing.TB, random *rand.Rand, frames []can.Frame) []byte {
 		return logOf(t, frames, func(i int, line string) string {

@@ -36,6 +36,10 @@ type waitingFrame struct {
 // maxMirrorBuses is how many buses a Mirror can have.
 const maxMirrorBuses = 32
 
+// maxWaiting is how many frames of an arbitration ID may wait for their copies:
+// beyond it the oldest one is overdue, whatever the times say.
+const maxWaiting = 256
+
 func newMirrorFilter(mirrors []Mirror) *mirrorFilter {
 	if len(mirrors) == 0 {
 		return nil
@@ -76,6 +80,9 @@ func (m *mirrorFilter) duplicate(source can.Source, f *can.Frame) bool {
 		kept = append(kept, *w)
 	}
 	if !found {
+		if len(kept) == maxWaiting {
+			kept = kept[:copy(kept, kept[1:])]
+		}
 		w := waitingFrame{time: f.Time, seen: bit, length: f.Len}
 		copy(w.data[:], f.Payload())
 		kept = append(kept, w)

@@ -14,7 +14,7 @@ import (
 
 // chunkSize is what a worker reads at a time: so much that few windows are cut
 // in two, and so little that it stays in the second-level cache.
-const chunkSize = 2 << 20
+const chunkSize = 1 << 20
 
 // SummariseLog is Summarise for a log of which a second handle can be had. With
 // more than one worker the log is read in chunks at the same time, and the parts
@@ -40,10 +40,7 @@ func SummariseLog(ctx context.Context, log *canlog.Log, name string, logOptions 
 	}
 	p := &parallel{
 		log: log, name: name, logOptions: logOptions, bindings: bindings, options: o,
-		results: make(chan *chunkResult), free: make(chan []byte, 2*o.Workers), emit: emit,
-	}
-	for range cap(p.free) {
-		p.free <- nil
+		results: make(chan *chunkResult), room: make(chan struct{}, 4*o.Workers), emit: emit,
 	}
 	return p.run(ctx, splitter, reopen)
 }
@@ -59,7 +56,7 @@ type parallel struct {
 	emit       Emit
 
 	results chan *chunkResult
-	free    chan []byte // memory for chunks; its capacity bounds how many are under way
+	room    chan struct{} // holds one for each chunk under way; its capacity bounds them
 
 	ledger   Ledger
 	stats    canlog.Stats
@@ -163,7 +160,7 @@ func (p *parallel) accept(r *chunkResult) error {
 	for _, w := range r.windows {
 		p.join(w)
 	}
-	p.free <- r.chunk.Data
+	<-p.room
 	if r.empty {
 		return nil
 	}
@@ -226,7 +223,8 @@ func (p *parallel) goOnAlone(ctx context.Context, from canlog.Chunk, reopen func
 // chunkWorker reads chunks.
 type chunkWorker struct {
 	p      *parallel
-	text   *canlog.Text
+	text   []byte // of the chunk
+	source *canlog.Text
 	c      *collector
 	frames []can.Frame
 	result *chunkResult
@@ -238,7 +236,7 @@ func newChunkWorker(p *parallel) *chunkWorker {
 	if options.OnProblem != nil {
 		options.OnProblem = func(problem canlog.Problem) { w.result.problems = append(w.result.problems, problem) }
 	}
-	w.text = canlog.NewText(p.name, options)
+	w.source = canlog.NewText(p.name, options)
 	w.c = newCollector(p.bindings, p.options, func(window *aggregate.Window) {
 		w.result.windows = append(w.result.windows, window)
 	})
@@ -247,16 +245,21 @@ func newChunkWorker(p *parallel) *chunkWorker {
 
 func (w *chunkWorker) run(ctx context.Context, splitter *canlog.Splitter) {
 	for {
-		r := &chunkResult{}
 		select {
-		case r.chunk.Data = <-w.p.free:
+		case w.p.room <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
-		r.err = splitter.Next(&r.chunk)
+		// The text is read and done with by the same worker, in memory that stays
+		// in its processor's cache; the result does without it.
+		chunk := canlog.Chunk{Data: w.text}
+		r := &chunkResult{err: splitter.Next(&chunk)}
+		w.text = chunk.Data
 		if r.err == nil {
-			w.read(r)
+			w.read(r, chunk)
 		}
+		chunk.Data = nil
+		r.chunk = chunk
 		select {
 		case w.p.results <- r:
 		case <-ctx.Done():
@@ -268,22 +271,22 @@ func (w *chunkWorker) run(ctx context.Context, splitter *canlog.Splitter) {
 	}
 }
 
-func (w *chunkWorker) read(r *chunkResult) {
+func (w *chunkWorker) read(r *chunkResult, chunk canlog.Chunk) {
 	w.result = r
 	before := w.c.windows.Stats()
-	statsBefore := w.text.Stats()
+	statsBefore := w.source.Stats()
 	w.c.counts, w.c.folder.counts = collectCounts{}, foldCounts{}
 	w.c.windows.Restart()
-	w.text.Reset(r.chunk)
-	err := w.c.run(w.text, w.frames)
+	w.source.Reset(chunk)
+	err := w.c.run(w.source, w.frames)
 	w.c.finish()
 	if err != nil { // a Text reads memory
 		r.err = errors.Join(errors.New("BUG: reading a chunk failed"), err)
 	}
 	r.counts, r.folded = w.c.counts, w.c.folder.counts
-	r.stats = since(w.text.Stats(), statsBefore)
+	r.stats = since(w.source.Stats(), statsBefore)
 	r.empty = r.counts.Frames == 0
-	r.ordered = w.c.windows.Stats() == before && !w.text.Dependent()
+	r.ordered = w.c.windows.Stats() == before && !w.source.Dependent()
 	r.lowest, r.newest = w.c.windows.Lowest(), w.c.windows.NewestNumber()
 	r.lastTime = w.c.last
 }

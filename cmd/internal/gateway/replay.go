@@ -68,6 +68,9 @@ type Progress struct {
 	Frames      uint64
 	// EventTime is the start of the newest window, in nanoseconds.
 	EventTime int64
+	// Left is how many records the slowest target has still to get, once the logs
+	// are read; 0 before.
+	Left uint64
 }
 
 // ReplayResult is what a replay did.
@@ -140,7 +143,9 @@ func (r *Replay) Run(outer context.Context) (result ReplayResult, err error) {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
+	stop := input.watchDelivery(out)
 	finishErr := out.finish(ctx, err == nil)
+	stop()
 	if err == nil || errors.Is(finishErr, err) {
 		err = finishErr
 	}
@@ -313,6 +318,31 @@ func (in *input) watchProgress(emit *Emit) (stop func()) {
 		in.newest.Store(w.Start)
 		return inner(w)
 	}
+	return in.everyNow(func(p *Progress) {
+		for _, log := range in.logs {
+			read, _ := log.Progress()
+			p.Done += read
+		}
+	})
+}
+
+// watchDelivery reports how much is left to deliver when the logs are read.
+func (in *input) watchDelivery(o *output) (stop func()) {
+	if o.store == nil {
+		return func() {}
+	}
+	records := o.store.counts.Records
+	return in.everyNow(func(p *Progress) {
+		p.Done = p.Total
+		for _, d := range o.delivery.Stats() {
+			p.Left = max(p.Left, records-min(d.Sequence, records))
+		}
+	})
+}
+
+// everyNow calls Progress now and then with what fill fills in, until it is
+// stopped.
+func (in *input) everyNow(fill func(*Progress)) (stop func()) {
 	report := in.replay.Progress
 	if report == nil {
 		return func() {}
@@ -329,10 +359,7 @@ func (in *input) watchProgress(emit *Emit) (stop func()) {
 			case <-ticker.C:
 			}
 			p := Progress{Total: in.total, Frames: in.replay.Options.Read.Load(), EventTime: in.newest.Load()}
-			for _, log := range in.logs {
-				read, _ := log.Progress()
-				p.Done += read
-			}
+			fill(&p)
 			report(p)
 		}
 	})
