@@ -166,10 +166,7 @@ func summarise(t testing.TB, text []byte, bindings *Bindings, o Options, chunk i
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &parallel{
-			log: log, name: "test.log", logOptions: options, bindings: bindings, options: o,
-			results: make(chan *chunkResult), room: make(chan struct{}, 4*o.Workers), emit: r.emit,
-		}
+		p := newParallel(log, "test.log", options, bindings, o, r.emit)
 		r.outcome.Ledger, r.outcome.Stats, err = p.run(context.Background(), splitter, reopen)
 		if err != nil {
 			r.outcome.Err = err.Error()

@@ -38,11 +38,7 @@ func SummariseLog(ctx context.Context, log *canlog.Log, name string, logOptions 
 	if err != nil {
 		return Ledger{}, log.Stats(), err
 	}
-	p := &parallel{
-		log: log, name: name, logOptions: logOptions, bindings: bindings, options: o,
-		results: make(chan *chunkResult), room: make(chan struct{}, 4*o.Workers), emit: emit,
-	}
-	return p.run(ctx, splitter, reopen)
+	return newParallel(log, name, logOptions, bindings, o, emit).run(ctx, splitter, reopen)
 }
 
 // parallel puts the chunks of a log together in order. It runs in the caller's
@@ -64,6 +60,13 @@ type parallel struct {
 	newest   int64 // number of the newest window so far
 	lastTime int64
 	open     []*aggregate.Window // parts of windows that more may come for, by start
+}
+
+func newParallel(log *canlog.Log, name string, logOptions canlog.Options, bindings *Bindings, o Options, emit Emit) *parallel {
+	return &parallel{
+		log: log, name: name, logOptions: logOptions, bindings: bindings, options: o,
+		results: make(chan *chunkResult), room: make(chan struct{}, 4*o.Workers), emit: emit,
+	}
 }
 
 // chunkResult is what a worker made of a chunk.

@@ -20,7 +20,7 @@ import (
 // the same windows, to the bit and in the same order, the same ledger and the
 // same problems of it.
 func TestWorkersChangeNothing(t *testing.T) {
-	const frames = 15_000 // 750 KB: six chunks
+	const frames = 10_000 // 500 KB: four chunks and more
 	for seed, name := range slices.Sorted(maps.Keys(damages)) {
 		t.Run(name, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(uint64(seed), 3))

@@ -15,13 +15,14 @@ import (
 // bash of its own in the project's folder. A line that begins with "$ " is a
 // command, the lines below it are all that it prints; "..." stands for any lines.
 // Times are not compared, and no numbers at all behind <!-- numbers vary -->.
-// Files are written below out/, which is a temporary folder here. Blocks of
-// another kind are not run.
+// Files are written below out/, which is a temporary folder here, the same for
+// all pages. Blocks of another kind are not run.
 var pages = []string{"README.md", "docs/replay.md"}
 
 // notRun are commands that are not run here.
 var notRun = map[string]string{
 	"make test": "it is what runs this test",
+	"go run ./cmd/milepost-lab demo --keep out/demo >out/demo.txt": "demoDir has done so",
 }
 
 // block is a command of a page and what it shows.
@@ -41,9 +42,12 @@ func TestPages(t *testing.T) {
 			t.Skipf("there is no %s to run the commands with", program)
 		}
 	}
+	out, err := demoDir()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, page := range pages {
 		t.Run(page, func(t *testing.T) {
-			out := t.TempDir()
 			blocks := commands(read(t, page))
 			if len(blocks) == 0 {
 				t.Error("there is no command in it")
@@ -93,7 +97,7 @@ func run(t *testing.T, out, command string) string {
 	t.Helper()
 	here := strings.NewReplacer("out/", out+"/")
 	there := strings.NewReplacer(out+"/", "out/")
-	shell := exec.Command("bash", "-euo", "pipefail", "-c", here.Replace(command))
+	shell := exec.Command("bash", "-eu", "-c", here.Replace(command))
 	shell.Dir = root(t)
 	shell.Env = append(os.Environ(), "PATH="+filepath.Join(root(t), "bin")+":"+os.Getenv("PATH"), "MAKEFLAGS=")
 	var printed bytes.Buffer
