@@ -12,7 +12,7 @@ import (
 // drawMagnitudes draws the positive numbers of a test: in a narrow band, over
 // all magnitudes, at the edges of the range and of buckets.
 func drawMagnitudes(t *rapid.T) *rapid.Generator[float64] {
-	low := rapid.IntRange(-1074, 1000).Draw(t, "low")
+	low := rapid.OneOf(rapid.IntRange(-1074, 1000), rapid.IntRange(-1026, -1020)).Draw(t, "low") // the normal numbers begin at 2^-1022
 	width := rapid.SampledFrom([]int{0, 1, 4, 5, 6, 10, 20, 2100}).Draw(t, "octaves")
 	return rapid.OneOf(
 		rapid.Custom(func(t *rapid.T) float64 {
@@ -145,4 +145,24 @@ func TestMergeLeavesTheOther(t *testing.T) {
 			t.Fatalf("(-before +after):\n%s", diff)
 		}
 	})
+}
+
+// TestBuildSubnormal walks up to the normal numbers, which are looked up faster,
+// and past them.
+func TestBuildSubnormal(t *testing.T) {
+	var builder Builder
+	var slab Slab
+	for low := 0x1p-1025; low < 0x1p-1020; low *= 1.01 {
+		for _, sign := range []float64{1, -1} {
+			values := []float64{sign * low, sign * low * 1.3, sign * low * 2.5}
+			want, got := New(), New()
+			for _, x := range values {
+				want.Add(x, 1)
+			}
+			builder.Build(&got, values, []uint32{1, 1, 1}, min(values[0], values[2]), max(values[0], values[2]), &slab)
+			if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+				t.Fatalf("%v (-added +built):\n%s", values, diff)
+			}
+		}
+	}
 }

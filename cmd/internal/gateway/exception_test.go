@@ -95,7 +95,7 @@ func TestExceptionSteps(t *testing.T) {
 		w := aggregate.NewWindow(second*1e9, 1e9, revision)
 		summaries := w.AddGroup(group)
 		for i := range summaries {
-			if c := (aggregate.Column{Values: values, Weights: []uint32{1, 1}[:len(values)]}); i == 0 {
+			if c := (aggregate.Column{Values: values, Weights: []uint32{1, 1, 1, 1}[:len(values)]}); i == 0 {
 				folder.Fold(&group.Series[i], c, w, &summaries[i])
 			} else {
 				summaries[i].Count = 0 // a series without samples
@@ -119,6 +119,10 @@ func TestExceptionSteps(t *testing.T) {
 	f(100, 0, []int64{2, 1}, 0)
 	f(101, 0, []int64{1}, 0)
 	f(102, 0, []int64{1}, 1)
+	f(110, 0, []int64{1, 2, 1, 2}, 0)
+	f(111, 0, []int64{2, 1, 1, 2}, 0) // only the first value differs
+	f(112, 0, []int64{2, 1, 2, 1}, 0) // only the last
+	f(113, 0, []int64{2, 2, 1, 1}, 1)
 	if newExceptionFilter(0) != nil {
 		t.Error("there is a filter without a refresh time")
 	}

@@ -283,6 +283,25 @@ var damages = map[string]func(t testing.TB, random *rand.Rand, frames []can.Fram
 	"no line end at the end": func(t testing.TB, _ *rand.Rand, frames []can.Frame) []byte {
 		return bytes.TrimSuffix(logOf(t, frames, nil), []byte("\n"))
 	},
+	"late from a chunk's beginning on": func(t testing.TB, _ *rand.Rand, frames []can.Frame) []byte {
+		first := chunkBegin(t, frames, 2)
+		for i := range frames {
+			if i >= first {
+				frames[i].Time -= 2e9
+			}
+		}
+		return logOf(t, frames, nil)
+	},
+	"a chunk that begins without time": func(t testing.TB, _ *rand.Rand, frames []can.Frame) []byte {
+		first := chunkBegin(t, frames, 2)
+		return logOf(t, frames, func(i int, line string) string {
+			if i == first { // as long as it was, so that the chunks stay
+				stamp, rest, _ := strings.Cut(line, ") ")
+				line = strings.Repeat(" ", len(stamp)+2) + rest
+			}
+			return line
+		})
+	},
 	"late, long and garbage": func(t testing.TB, random *rand.Rand, frames []can.Frame) []byte {
 		return logOf(t, frames, func(i int, line string) string {
 			switch {
@@ -296,6 +315,21 @@ var damages = map[string]func(t testing.TB, random *rand.Rand, frames []can.Fram
 			return line
 		})
 	},
+}
+
+// chunkBegin is the first frame of a chunk of a log without damage.
+func chunkBegin(t testing.TB, frames []can.Frame, chunk int) (first int) {
+	size := 0
+	logOf(t, frames, func(i int, line string) string {
+		if size += len(line); size > canlog.MinChunkSize {
+			size = len(line)
+			if chunk--; chunk == 0 {
+				first = i
+			}
+		}
+		return line
+	})
+	return first
 }
 
 func randomFrames(seed uint64, n int) []can.Frame {

@@ -81,7 +81,7 @@ func TestLargeLog(t *testing.T) {
 // TestBrokenOff: an error of emit and the end of the context end a run, and
 // nothing that it started is left behind (synctest waits for it).
 func TestBrokenOff(t *testing.T) {
-	all := randomFrames(1, 20_000)
+	all := randomFrames(1, 10_000)
 	bindings := bind(t, databaseOf(all))
 	text := logOf(t, all, nil)
 	boom := errors.New("boom")

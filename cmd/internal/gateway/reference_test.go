@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/csv"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"milepost/can"
 	"milepost/can/dbc"
 	"milepost/cmd/internal/config"
 )
@@ -32,42 +34,122 @@ func sharedData(t *testing.T) string {
 	return dir
 }
 
+// referencePair is a drive with its databases and the answers to it.
+type referencePair struct {
+	Log  string
+	DBC  map[string][]struct{ File string }
+	Mode string
+}
+
+func readPair(t *testing.T, data, name string) (pair referencePair, databases Databases) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(data, "reference/agg", name+".summary.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &pair); err != nil {
+		t.Fatal(err)
+	}
+	databases = Databases{}
+	for bus, files := range pair.DBC {
+		bus = strings.TrimPrefix(bus, "*")
+		for _, f := range files {
+			databases[bus] = append(databases[bus], filepath.Join(data, strings.TrimPrefix(f.File, "dev/")))
+		}
+	}
+	return pair, databases
+}
+
 // TestRealDrives compares whole replays with what cantools and python-can
 // computed: counts exactly, minimum, maximum, first and last bit for bit, sums
 // within 1e-9.
 func TestRealDrives(t *testing.T) {
 	data := sharedData(t)
-	for _, pair := range []string{"comma2k19_rav4", "kuksa_dogmode"} {
-		t.Run(pair, func(t *testing.T) {
-			var summary struct {
-				Log  string
-				DBC  map[string][]struct{ File string }
-				Mode string
-			}
-			text, err := os.ReadFile(filepath.Join(data, "reference/agg", pair+".summary.json"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := json.Unmarshal(text, &summary); err != nil {
-				t.Fatal(err)
-			}
-			databases := Databases{}
-			for bus, files := range summary.DBC {
-				for _, f := range files {
-					databases[strings.TrimPrefix(bus, "*")] = append(databases[strings.TrimPrefix(bus, "*")], filepath.Join(data, strings.TrimPrefix(f.File, "dev/")))
-				}
-			}
+	for _, name := range []string{"comma2k19_rav4", "kuksa_dogmode"} {
+		t.Run(name, func(t *testing.T) {
+			pair, databases := readPair(t, data, name)
 			for _, workers := range []int{1, 2} {
-				got := replayToCSV(t, filepath.Join(data, summary.Log), databases, workers)
-				compareWithReference(t, filepath.Join(data, "reference/agg", pair), got)
+				got := replayToCSV(t, filepath.Join(data, pair.Log), databases, dbc.MatchAuto, workers)
+				compareWithReference(t, filepath.Join(data, "reference/agg", name), got)
 			}
 		})
 	}
 }
 
-func replayToCSV(t *testing.T, log string, databases Databases, workers int) []byte {
+// TestRealDrivesOfOtherFormats does the same with drives that were recorded in
+// formats that are not read yet, from the frames that their reference readers
+// found: J1939, NMEA 2000 and OBD-II vehicles.
+func TestRealDrivesOfOtherFormats(t *testing.T) {
+	data := sharedData(t)
+	for _, name := range []string{"canboat_PCAN-View", "canboat_can0-2", "css_j1939_gps_11111111", "css_nmea2000_02", "css_obd2_gps_164_05"} {
+		t.Run(name, func(t *testing.T) {
+			pair, databases := readPair(t, data, name)
+			log := candumpOf(t, filepath.Join(data, "reference/frames", strings.TrimPrefix(pair.Log, "logs/")+".csv.gz"))
+			match := dbc.MatchExact
+			if pair.Mode == "j1939" {
+				match = dbc.MatchJ1939
+			}
+			got := replayToCSV(t, log, databases, match, 2)
+			compareWithReference(t, filepath.Join(data, "reference/agg", name), got)
+		})
+	}
+}
+
+// candumpOf writes the frames of a reference file as a candump log.
+func candumpOf(t *testing.T, path string) string {
 	t.Helper()
-	bindings, err := databases.Bind(dbc.Options{KeepNotAvailable: true}, func(dbc.Problem) {})
+	rows := readCSV(t, path)
+	var log bytes.Buffer
+	for _, row := range rows[1:] {
+		// idx,timestamp,channel,id,ext,rtr,err,fd,brs,esi,dlc,data,rx
+		if row[5] == "1" || row[6] == "1" {
+			continue
+		}
+		mark := "#"
+		if row[7] == "1" {
+			mark = "##4"
+		}
+		seconds, fraction, _ := strings.Cut(row[1], ".")
+		fmt.Fprintf(&log, "(%010s.%-6s) %s %s%s%s\n", seconds, strings.ReplaceAll(fmt.Sprintf("%-6s", fraction), " ", "0"), cmp.Or(row[2], "can0"), hexID(t, row[3], row[4] == "1"), mark, row[11])
+	}
+	out := filepath.Join(t.TempDir(), "drive.log")
+	if err := os.WriteFile(out, log.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func readCSV(t *testing.T, path string) [][]string {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	unzipped, err := gzip.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(unzipped).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// hexID writes an ID as logs and our CSV do.
+func hexID(t *testing.T, hex string, extended bool) string {
+	t.Helper()
+	n, err := strconv.ParseUint(hex, 16, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return can.FormatID(uint32(n), extended)
+}
+
+func replayToCSV(t *testing.T, log string, databases Databases, match dbc.Match, workers int) []byte {
+	t.Helper()
+	bindings, err := databases.Bind(dbc.Options{Match: match, KeepNotAvailable: true}, func(dbc.Problem) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,37 +174,17 @@ func replayToCSV(t *testing.T, log string, databases Databases, workers int) []b
 
 func compareWithReference(t *testing.T, stem string, got []byte) {
 	t.Helper()
-	file, err := os.Open(stem + ".signals.tolerant.csv.gz")
-	if err != nil {
-		if file, err = os.Open(stem + ".signals.strict.csv.gz"); err != nil {
-			t.Fatal(err)
-		}
+	answers := stem + ".signals.tolerant.csv.gz"
+	if _, err := os.Stat(answers); err != nil {
+		answers = stem + ".signals.strict.csv.gz"
 	}
-	defer file.Close()
-	unzipped, err := gzip.NewReader(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantRows, err := csv.NewReader(unzipped).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
+	wantRows := readCSV(t, answers)
 	gotRows, err := csv.NewReader(bytes.NewReader(got)).ReadAll()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if header := strings.Join(gotRows[0], ","); header != "window,bus,id,message,signal,unit,count,min,max,avg,sum,first,last" {
 		t.Fatalf("header %s", header)
-	}
-	id := func(hex string, extended bool) string {
-		n, err := strconv.ParseUint(hex, 16, 32)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if extended {
-			return fmt.Sprintf("%08X", n)
-		}
-		return fmt.Sprintf("%03X", n)
 	}
 	have := make(map[string][]string)
 	for _, row := range gotRows[1:] {
@@ -134,7 +196,7 @@ func compareWithReference(t *testing.T, stem string, got []byte) {
 	bad, compared := 0, 0
 	for _, want := range wantRows[1:] {
 		// window,channel,id,ext,message,signal,count,min,max,sum,mean,first,last
-		key := strings.Join([]string{want[0], want[1], id(want[2], want[3] == "1"), want[4], want[5]}, " ")
+		key := strings.Join([]string{want[0], cmp.Or(want[1], "can0"), hexID(t, want[2], want[3] == "1"), want[4], want[5]}, " ")
 		row, ok := have[key]
 		if !ok {
 			if bad++; bad < 10 {

@@ -177,6 +177,16 @@ type input struct {
 
 func (r *Replay) open() (in *input, err error) {
 	in = &input{replay: r}
+	if report := r.LogOptions.OnProblem; report != nil {
+		// A log that is read in chunks reports what is wrong with its compression
+		// from a worker.
+		var mu sync.Mutex
+		r.LogOptions.OnProblem = func(p canlog.Problem) {
+			mu.Lock()
+			defer mu.Unlock()
+			report(p)
+		}
+	}
 	identity := sha256.New()
 	part := func(p []byte) { // with its length, so that the parts cannot run together
 		identity.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(p))))
