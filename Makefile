@@ -5,6 +5,7 @@ GO        ?= go
 FUZZTIME  ?= 10s
 TESTFLAGS ?=
 
+MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help build demo test race bench fuzz cross qemu lint ci clean
 

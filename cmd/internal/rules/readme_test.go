@@ -99,7 +99,7 @@ func run(t *testing.T, out, command string) string {
 	there := strings.NewReplacer(out+"/", "out/")
 	shell := exec.Command("bash", "-eu", "-c", here.Replace(command))
 	shell.Dir = root(t)
-	shell.Env = append(os.Environ(), "PATH="+filepath.Join(root(t), "bin")+":"+os.Getenv("PATH"), "MAKEFLAGS=")
+	shell.Env = append(os.Environ(), "PATH="+filepath.Join(root(t), "bin")+":"+os.Getenv("PATH"), "MAKEFLAGS=", "MAKELEVEL=0")
 	var printed bytes.Buffer
 	shell.Stdout, shell.Stderr = &printed, &printed
 	if err := shell.Run(); err != nil {
