@@ -1,6 +1,10 @@
 package aggregate
 
-import "milepost/aggregate/histogram"
+import (
+	"math"
+
+	"milepost/aggregate/histogram"
+)
 
 // Summary is what is kept of a series' samples in a window. All values are raw;
 // Series.Physical and the methods of Value convert them.
@@ -68,7 +72,7 @@ func (s *Summary) Value(series *Series) Value {
 	if v.Max < v.Min {
 		v.Min, v.Max = v.Max, v.Min
 	}
-	if s.Min == s.Max {
+	if s.Min == s.Max && s.First == s.Min && s.Last == s.Min && !math.IsNaN(v.Min) {
 		v.Sum = float64(v.Min * float64(s.Count))
 	}
 	return v
