@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,7 +50,11 @@ func process(t testing.TB, args ...string) (command *exec.Cmd, stdout, stderr *b
 // start starts a process, which does not outlive the test.
 func start(t testing.TB, command *exec.Cmd) {
 	t.Helper()
-	if err := command.Start(); err != nil {
+	err := command.Start()
+	if errors.Is(err, syscall.ENOEXEC) {
+		t.Skip("needs a kernel that starts this program: under qemu-user, one with binfmt_misc")
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
