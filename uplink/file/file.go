@@ -210,12 +210,15 @@ func (s *Sink) failed(err error) error {
 	return fmt.Errorf("file sink: write %s after %d bytes: %w", name, s.size, err)
 }
 
-// Close closes the file.
+// Close closes the file. One that got no records has its header all the same.
 func (s *Sink) Close() error {
-	if s.file == nil {
-		return nil
+	var err error
+	if s.w != nil && !s.headed && s.size == 0 && !s.midLine {
+		_, err = io.WriteString(s.w, uplink.CSVHeader+"\n")
 	}
-	err := s.file.Close()
+	if s.file != nil {
+		err = errors.Join(err, s.file.Close())
+	}
 	s.file, s.w = nil, nil
 	if err != nil {
 		return fmt.Errorf("file sink: %w", err)
