@@ -182,6 +182,9 @@ func (s *scanner) lineStart(line []byte) int64 {
 func (s *scanner) bad(offset int64, reason string, line []byte) {
 	s.stats.Lines++
 	s.stats.Bad++
+	if s.stats.Truncated { // the rest of a line, and no frame
+		s.stats.CutOff = true
+	}
 	if line != nil && s.onProblem != nil {
 		reason = fmt.Sprintf("%s: %q", reason, excerpt(line))
 	}
@@ -209,8 +212,8 @@ func (s *scanner) nextLine() (line []byte, ok bool) {
 	rest := s.buf[s.pos:]
 	if len(rest) == 0 {
 		if s.final && s.longAt >= 0 {
-			s.endLongLine()
 			s.stats.Truncated = true
+			s.endLongLine()
 		}
 		return nil, false
 	}
@@ -355,7 +358,7 @@ func (c *candumpReader) end(err error) {
 		// The compressed data were cut, as a power cut does: all that is there
 		// can be used.
 		c.final, c.err = true, io.EOF
-		c.stats.Truncated = true
+		c.stats.Truncated, c.stats.CutOff = true, true
 		c.problem(c.base+int64(len(c.buf)), "the compressed data end too early: the log was cut off")
 	default:
 		c.err = fmt.Errorf("%s: at byte %d of the text: %w", c.name, c.base+int64(len(c.buf)), err)

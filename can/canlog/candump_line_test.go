@@ -205,7 +205,7 @@ func TestCounters(t *testing.T) {
 	}
 	stats := Stats{
 		Bytes: int64(len(text)), Lines: 19, Frames: 8, Remote: 1, Errors: 1, FD: 1, NoTime: 2,
-		XL: 1, Comments: 5, Details: 2, Bad: 3, RecorderDrops: 17, Truncated: true,
+		XL: 1, Comments: 5, Details: 2, Bad: 3, RecorderDrops: 17, Truncated: true, CutOff: true,
 	}
 	if diff := cmp.Diff(stats, log.Stats()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -30,6 +30,9 @@ type Stats struct {
 	// compressed data, as a power cut leaves it. If what is left of the line is a
 	// frame, it is delivered: perhaps one that lost some of its data bytes.
 	Truncated bool
+	// CutOff says that it does for certain: the rest of the line is no frame, or
+	// the compressed data lack their end.
+	CutOff bool
 }
 
 // Add adds what another part of the same log was made of.
@@ -47,4 +50,5 @@ func (s *Stats) Add(t Stats) {
 	s.Bad += t.Bad
 	s.RecorderDrops += t.RecorderDrops
 	s.Truncated = s.Truncated || t.Truncated
+	s.CutOff = s.CutOff || t.CutOff
 }

@@ -94,7 +94,7 @@ func TestReplayBadInput(t *testing.T) {
 	// A log that was cut off is as good as it is long.
 	cut := writeFile(t, dir, "cut.log", text[:strings.LastIndex(text[:len(text)/2], "#")])
 	got := milepost(nil, "replay", "--dbc", database, "--to", "csv", cut)
-	if got.code != exitDone || !strings.Contains(got.stderr, cut) || !strings.Contains(got.stderr, "cut off") {
+	if got.code != exitFailed || !strings.Contains(got.stderr, cut) || !strings.Contains(got.stderr, "cut off") {
 		t.Errorf("exit code %d, stderr %q", got.code, got.stderr)
 	}
 	whole := replayed(t, nil, "--dbc", database, "--to", "csv", log)
@@ -107,7 +107,7 @@ func TestReplayBadInput(t *testing.T) {
 	cut = writeFile(t, dir, "cut.log.gz", packed[:len(packed)/2])
 	for _, workers := range []string{"1", "2"} {
 		got = milepost(nil, "replay", "--dbc", database, "--to", "csv", "--workers", workers, cut)
-		if got.code != exitDone || !strings.Contains(got.stderr, cut) || !strings.Contains(got.stderr, "end too early") || strings.Count(got.stdout, "\n") < 100 {
+		if got.code != exitFailed || !strings.Contains(got.stderr, cut) || !strings.Contains(got.stderr, "end too early") || strings.Count(got.stdout, "\n") < 100 {
 			t.Errorf("exit code %d, %d bytes, stderr %q", got.code, len(got.stdout), got.stderr)
 		}
 	}

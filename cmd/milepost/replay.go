@@ -122,7 +122,7 @@ func runReplay(ctx context.Context, inv *invocation, c *command, args []string) 
 		return nil // who read the results has seen enough
 	}
 	problems.summarise(strings.Join(logs, ", "), result.Logs)
-	if table != nil && err == nil {
+	if table != nil && (err == nil || errors.Is(err, gateway.ErrCutOff)) {
 		if err := table.writeTo(inv.stdout, terminalWidth(inv.stdout)); err != nil {
 			return quietPipe(err)
 		}

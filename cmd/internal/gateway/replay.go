@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,6 +92,11 @@ type ReplayResult struct {
 // ErrNothing says that a log holds no frames.
 var ErrNothing = errors.New("there is no CAN frame in it")
 
+// ErrCutOff says that a log ends in the middle of a line or of its compressed
+// data, as a power cut or an unfinished copy leaves it. What precedes that is
+// summarised and delivered all the same.
+var ErrCutOff = errors.New("it is cut off at its end; everything before that is summarised and delivered, what follows is in no file: copy the log again if the original is whole")
+
 // Run replays. The result says how far it came, also when there is an error.
 func (r *Replay) Run(outer context.Context) (result ReplayResult, err error) {
 	start := time.Now()
@@ -161,6 +167,9 @@ func (r *Replay) Run(outer context.Context) (result ReplayResult, err error) {
 	}
 	if err == nil && result.Logs.Frames == 0 {
 		err = fmt.Errorf("%s: %w", r.Logs[0], ErrNothing)
+	}
+	if err == nil && result.Logs.CutOff {
+		err = fmt.Errorf("%s: %w", strings.Join(r.Logs, ", "), ErrCutOff)
 	}
 	return result, err
 }
