@@ -211,7 +211,7 @@ func DecodeRecords(message []byte, dst []Record) ([]Record, error) {
 
 func decodeHistogram(message []byte, h *histogram.Histogram) error {
 	h.Scale = 0 // the default of the field
-	return eachField(message, func(field protowire.Number, n uint64, b []byte) (err error) {
+	err := eachField(message, func(field protowire.Number, n uint64, b []byte) (err error) {
 		switch field {
 		case histogramScale:
 			return setScale(h, protowire.DecodeZigZag(n))
@@ -228,6 +228,12 @@ func decodeHistogram(message []byte, h *histogram.Histogram) error {
 		}
 		return err
 	})
+	for _, b := range []*histogram.Buckets{&h.Positive, &h.Negative} {
+		if len(b.Counts) == 0 { // an offset of nothing says nothing
+			b.Offset = 0
+		}
+	}
+	return err
 }
 
 func setScale(h *histogram.Histogram, scale int64) error {

@@ -43,8 +43,8 @@ const holdAtMost = 5 * time.Second
 func (o *outage) reached(ctx context.Context, start int64, records uint64) {
 	if !o.cut && start >= o.from {
 		hold(ctx, o.sink.begun)
-		o.link.Cut()
 		o.cut, o.atCut = true, o.moment(start, records)
+		o.link.Cut()
 	}
 	if !o.healed && start >= o.to {
 		hold(ctx, o.sink.felt)
