@@ -209,7 +209,7 @@ func (b *bench) replay(workers int, log string, more ...string) (usage, error) {
 // ended, in bytes; 0 where there is no /proc. (What wait4 tells is of no use: a
 // child begins with the mark of its parent.)
 func watchRSS(pid int, ended <-chan struct{}) (peak int64) {
-	ticker := time.NewTicker(20 * time.Millisecond)
+	ticker := time.NewTicker(3 * time.Millisecond)
 	defer ticker.Stop()
 	for {
 		select {
