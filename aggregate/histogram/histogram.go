@@ -15,8 +15,8 @@ import "math"
 const (
 	// MaxBuckets is the number of buckets for each sign.
 	MaxBuckets = 160
-	// MaxScale is the finest scale: 128 buckets a power of two, a relative error
-	// of 0.27 %. Finer scales would cost bytes on the link and tell noise apart.
+	// MaxScale is the finest scale: 32 buckets a power of two, a relative error
+	// of 1.08 %. Finer scales would cost bytes on the link and tell noise apart.
 	MaxScale = 5
 	// MinScale is the coarsest scale that any float64 can need: all magnitudes
 	// from 2^-1074 to 2^1024 in MaxBuckets buckets.
