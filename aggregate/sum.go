@@ -169,7 +169,10 @@ func (e *expansion) add(x float64) {
 
 // canonical reduces the sum to the one list of terms that Sum.Terms describes.
 func (e *expansion) canonical() []float64 {
-	if e.overflow != 0 || math.IsNaN(e.overflow) {
+	switch {
+	case math.IsNaN(e.overflow): // processors differ in the NaN that they make of +Inf - Inf
+		return []float64{math.NaN()}
+	case e.overflow != 0:
 		return []float64{e.overflow}
 	}
 	var terms []float64
