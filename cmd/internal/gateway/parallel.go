@@ -14,7 +14,7 @@ import (
 
 // chunkSize is what a worker reads at a time: so much that few windows are cut
 // in two, and so little that it stays in the second-level cache.
-const chunkSize = 1 << 20
+const chunkSize = 2 << 20
 
 // SummariseLog is Summarise for a log of which a second handle can be had. With
 // more than one worker the log is read in chunks at the same time, and the parts
