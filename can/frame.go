@@ -27,10 +27,6 @@ const (
 	ESI
 	// Sent marks a frame that the recording node transmitted itself.
 	Sent
-	// Repeat is a hint of the Source: the frame has the same length and the
-	// same data as the previous frame that this Source delivered with the same
-	// Stream. A Source that does not know leaves it out.
-	Repeat
 )
 
 // MaxDataLen is the largest number of data bytes in a CAN FD frame.

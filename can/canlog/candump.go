@@ -65,6 +65,7 @@ type scanner struct {
 	relativeStart int64
 	relative      RelativeTimes
 	second        cachedSecond
+	usual         usualEnd
 	date          cachedDate
 	// headerBus is the interface that an Angstrom header named.
 	headerBus string

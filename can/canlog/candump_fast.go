@@ -1,6 +1,7 @@
 package canlog
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"milepost/can"
@@ -18,16 +19,15 @@ type cachedSecond struct {
 // What fast looks at, from the beginning of a line:
 //
 //	(1533201287.000013) can128 1ABCDEF0#0014DF14BBCA3A91 R↵
-//	0          11       20     at most 36 ↑           at most 56 ↑
+//	0          11       20     at most 36 ↑           at most 55 ↑
 const (
 	dotAt = 11
 	keyAt = 20
-	// maxPayloadAt is behind the longest key and the #.
-	maxPayloadAt = keyAt + maxKey
-	// fastPayload is a payload and its line end, with room to spare that lets the
-	// compiler see that no index is beyond it.
-	fastPayload = 2*15 + 4
-	fastLine    = maxPayloadAt + fastPayload
+	// fastLine is a line, which has its end at maxEnd or before, and room to spare:
+	// a power of two, so that the compiler sees that no index is beyond it.
+	fastLine = 64
+	inLine   = fastLine - 1
+	maxEnd   = fastLine - 4
 )
 
 // fast reads lines of the usual form,
@@ -39,10 +39,11 @@ const (
 //
 // Nothing that it does depends much on the data, so that the processor can work
 // on several lines at once:
+//   - No line end is searched. The line is taken to be as long as most are: where
+//     a line ends is then known without looking at it, and the next one is begun
+//     while this one is still being decoded. That there is no line end before the
+//     expected one follows from the digits that must stand there.
 //   - Bus and ID are looked up together as text.
-//   - No line end is searched. The payload is taken to be as long as the one
-//     before it of the stream, which is so if only digits precede the line end
-//     that must then be there.
 //   - Payloads are decoded even where they repeat: to skip that, by comparing
 //     the digits, costs more in mispredicted branches than it saves.
 func (s *scanner) fast(frames []can.Frame) int {
@@ -51,14 +52,16 @@ func (s *scanner) fast(frames []can.Frame) int {
 	mask := uint64(len(slots) - 1)
 	second := s.second
 	n := 0
-	if s.longAt >= 0 {
+	if s.longAt >= 0 || len(buf)-pos < fastLine {
 		return 0
 	}
+	tail := lineTail((*[fastLine]byte)(buf[pos:]))
 scan:
 	for i := range frames {
 		if len(buf)-pos < fastLine {
 			break
 		}
+		end := s.usual.end
 		line := (*[fastLine]byte)(buf[pos:])
 		text0 := binary.LittleEndian.Uint64(line[0:8])
 		text1 := binary.LittleEndian.Uint32(line[8:12]) & 0xFFFFFF
@@ -75,19 +78,22 @@ scan:
 
 		// The key is what precedes the #.
 		key0 := binary.LittleEndian.Uint64(line[keyAt : keyAt+8])
-		key1 := binary.LittleEndian.Uint64(line[keyAt+8 : keyAt+16])
-		payloadAt := pos + keyAt + 1
-		if mark := firstByte(key1, '#'); mark != 0 {
-			// An earlier # in key0 makes a text that no stream is known by.
-			key1 &= belowFirst(mark)
-			payloadAt += 8 + trailingBytes(mark)
-		} else if mark = firstByte(key0, '#'); mark != 0 {
-			key0 &= belowFirst(mark)
-			key1 = 0
-			payloadAt += trailingBytes(mark)
-		} else {
-			break
+		key1 := uint64(0)
+		payloadAt := keyAt + 8 + 1
+		if line[keyAt+8] != '#' {
+			key1 = binary.LittleEndian.Uint64(line[keyAt+8 : keyAt+16])
+			if mark := firstByte(key1, '#'); mark != 0 {
+				key1 &= belowFirst(mark)
+				payloadAt += trailingBytes(mark)
+			} else if mark = firstByte(key0, '#'); mark != 0 {
+				key0 &= belowFirst(mark)
+				key1 = 0
+				payloadAt = keyAt + 1 + trailingBytes(mark)
+			} else {
+				break
+			}
 		}
+		// An earlier # in key0 makes a text that no stream is known by.
 		slot := hashKey(key0, key1) >> shift
 		e := &streams[slots[slot&mask]]
 		for e.key0 != key0 || e.key1 != key1 {
@@ -97,33 +103,37 @@ scan:
 			slot++
 			e = &streams[slots[slot&mask]]
 		}
-		if e.len > 8 {
-			break
-		}
 
-		text := (*[fastPayload]byte)(buf[payloadAt:])
-		end := binary.LittleEndian.Uint32(text[2*(e.len&15):])
-		flags := e.flags
-		next := payloadAt + 2*int(e.len) + 1
-		if end&0xFF != '\n' {
-			more, sent, ok := lineEnd(end)
-			if !ok {
+		if line[end&inLine] != '\n' {
+			if end = s.usual.find(line, e, payloadAt+tail); end < 0 {
 				break
 			}
-			next += more
+		}
+		flags := e.flags
+		digits := uint(end - tail - payloadAt)
+		if tail != 0 {
+			more, sent, ok := lineEnd(binary.LittleEndian.Uint32(line[(end-tail)&inLine:]))
+			if !ok || more != tail {
+				break
+			}
 			flags |= can.Flags(sent) * can.Sent
 		}
-		pad := &padHex[e.len&15]
-		hex0 := binary.LittleEndian.Uint64(text[0:8])&pad.keep0 | pad.zero0
-		hex1 := binary.LittleEndian.Uint64(text[8:16])&pad.keep1 | pad.zero1
+		text := (*[16]byte)(line[payloadAt&inLine:])
+		hex0 := binary.LittleEndian.Uint64(text[0:8])
+		hex1 := binary.LittleEndian.Uint64(text[8:16])
+		if digits != 16 {
+			if digits > 16 || digits&1 != 0 {
+				break
+			}
+			pad := &padHex[digits>>1&15]
+			hex0 = hex0&pad.keep0 | pad.zero0
+			hex1 = hex1&pad.keep1 | pad.zero1
+		}
 		low, bad0 := hexNibbles(hex0)
 		high, bad1 := hexNibbles(hex1)
 		if (bad0|bad1)&each80 != 0 {
 			break
 		}
-		data := uint64(packNibbles(low)) | uint64(packNibbles(high))<<32
-		flags |= can.Repeat * can.Flags(isZero(data^e.data))
-		e.data = data
 
 		f := &frames[i]
 		f.Time = second.ns + int64(fraction)
@@ -131,11 +141,11 @@ scan:
 		f.Stream = e.number
 		f.Bus = e.bus
 		f.Flags = flags
-		f.Len = e.len
+		f.Len = uint8(digits >> 1)
 		f.RawDLC = 0
-		binary.LittleEndian.PutUint64(f.Data[:8], data)
+		binary.LittleEndian.PutUint64(f.Data[:8], uint64(packNibbles(low))|uint64(packNibbles(high))<<32)
 		n = i + 1
-		pos = next
+		pos += end + 1
 	}
 	if n > 0 {
 		s.pos = pos
@@ -148,6 +158,48 @@ scan:
 		s.afterError = false
 	}
 	return n
+}
+
+// lineTail is how many characters stand between payload and line feed: those of
+// R or T, and of a CR.
+func lineTail(line *[fastLine]byte) (n int) {
+	end := bytes.IndexByte(line[:], '\n')
+	if end < keyAt {
+		return 0
+	}
+	if line[end-1] == '\r' {
+		n = 1
+	}
+	if c := line[end-1-n]; c == 'R' || c == 'T' {
+		n += 2
+	}
+	return n
+}
+
+// usualEnd is where lines end, counted from their beginnings.
+type usualEnd struct {
+	end int // of most lines
+	// other is where the last line ended that was not like that. Twice in a row
+	// the same makes it the usual one.
+	other int
+}
+
+// find finds the end of a line that is not as long as usual. It is looked for
+// where it was the last time in this stream, and then everywhere behind at; -1
+// if there is none.
+func (u *usualEnd) find(line *[fastLine]byte, e *stream, at int) int {
+	end := at + 2*int(e.usual)
+	if end > maxEnd || line[end&inLine] != '\n' {
+		if end = bytes.IndexByte(line[:maxEnd+1], '\n'); end < at {
+			return -1
+		}
+		e.usual = uint8((end - at) / 2)
+	}
+	if end == u.other {
+		u.end = end
+	}
+	u.other = end
+	return end
 }
 
 // lineEnd reads what may follow a payload instead of a LF: CR LF, or R or T

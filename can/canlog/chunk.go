@@ -180,14 +180,11 @@ func NewText(name string, opts Options) *Text {
 }
 
 // Reset makes t read chunk c from its beginning. What Buses and Stats say, and
-// the numbers of streams, go on from one chunk to the next; but the frames are
-// the same whichever chunks t has read before: the first frame of a stream in a
-// chunk is no Repeat.
+// the numbers of streams, go on from one chunk to the next.
 func (t *Text) Reset(c Chunk) {
 	t.s.setText(c.Data, c.Offset)
 	t.s.line = c.Line
 	t.s.last, t.s.headerBus, t.s.afterError, t.s.dependent = t.s.relativeStart, "", false, false
-	t.s.streams.forget()
 }
 
 // Read implements [can.Source]: io.EOF is the end of the chunk.

@@ -232,19 +232,3 @@ func TestDependent(t *testing.T) {
 		}
 	}
 }
-
-// TestTextForgets: a chunk gives the same frames whatever was read before it.
-func TestTextForgets(t *testing.T) {
-	text := NewText("log", Options{})
-	frames := make([]can.Frame, 2)
-	for range 2 {
-		text.Reset(Chunk{Data: []byte(strings.Repeat("(1533201288.000000) can0 123#1122\n", 2))})
-		if n, _ := text.Read(frames); n != 2 || frames[0].Is(can.Repeat) || !frames[1].Is(can.Repeat) {
-			t.Errorf("%d frames %+v", n, frames)
-		}
-		text.Reset(Chunk{Data: []byte(strings.Repeat("(1533201288.000000) can0 123##4"+strings.Repeat("11", 12)+"\n", 2))})
-		if n, _ := text.Read(frames); n != 2 || frames[0].Is(can.Repeat) || !frames[1].Is(can.Repeat) {
-			t.Errorf("%d FD frames %+v", n, frames)
-		}
-	}
-}

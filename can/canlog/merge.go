@@ -6,12 +6,8 @@ import (
 	"milepost/can"
 )
 
-const (
-	// mergeBatch is how many frames a Merge reads from a source at once.
-	mergeBatch = 256
-	// nobody is the source of no frame.
-	nobody = -1
-)
+// mergeBatch is how many frames a Merge reads from a source at once.
+const mergeBatch = 256
 
 // MergeOptions say how to merge.
 type MergeOptions struct {
@@ -42,9 +38,6 @@ type Merge struct {
 	buses    []string
 	busIndex map[string]uint16
 	streams  can.Streams
-	// previous is the source of the last frame of each stream, nobody if what it
-	// delivered last is not what it read last.
-	previous []int32
 }
 
 type mergeInput struct {
@@ -134,20 +127,7 @@ func (m *Merge) deliver(i int, f, to *can.Frame) bool {
 	if f.Stream != can.NoStream {
 		to.Stream = m.stream(in, f, to.Bus)
 	}
-	dropped := m.overlap != nil && m.overlap.drop(i, to)
-	if f.Stream == can.NoStream {
-		return !dropped
-	}
-	previous := &m.previous[to.Stream]
-	if dropped {
-		*previous = nobody
-		return false
-	}
-	if *previous != int32(i) {
-		to.Flags &^= can.Repeat
-		*previous = int32(i)
-	}
-	return true
+	return m.overlap == nil || !m.overlap.drop(i, to)
 }
 
 func (m *Merge) stream(in *mergeInput, f *can.Frame, bus uint16) uint32 {
@@ -157,9 +137,6 @@ func (m *Merge) stream(in *mergeInput, f *can.Frame, bus uint16) uint32 {
 	number := &in.streams[f.Stream]
 	if *number == 0 {
 		*number = m.streams.Number(bus, f.ID, f.Flags&can.Extended != 0) + 1
-		for len(m.previous) < m.streams.Len() {
-			m.previous = append(m.previous, nobody)
-		}
 	}
 	return *number - 1
 }

@@ -119,7 +119,7 @@ func TestMerge(t *testing.T) {
 				sources = append(sources, textLog(t, log...))
 			}
 			m := NewMerge(MergeOptions{DropOverlap: test.drop}, sources...)
-			got := lines(readAll(t, m)) // checks Repeat and Stream
+			got := lines(readAll(t, m)) // checks Stream
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

@@ -95,10 +95,9 @@ func hashFrame(f *can.Frame) uint32 {
 	return uint32(h * k >> 32)
 }
 
-// sameFrame compares all but Stream, which follows from the rest, and the
-// Repeat hint.
+// sameFrame compares all but Stream, which follows from the rest.
 func sameFrame(a, b *can.Frame) bool {
 	return a.Time == b.Time && a.ID == b.ID && a.Bus == b.Bus && a.Len == b.Len &&
-		a.RawDLC == b.RawDLC && (a.Flags^b.Flags)&^can.Repeat == 0 &&
+		a.RawDLC == b.RawDLC && a.Flags == b.Flags &&
 		string(a.Payload()) == string(b.Payload())
 }

@@ -28,7 +28,7 @@ func TestWriter(t *testing.T) {
 		{frame(0x2C1, can.Extended, 3, 0), WriterOptions{}, "(1533201287.000013) can0 000002C1#0014DF"},
 		{frame(0x2C1, 0, 1, 0), WriterOptions{Nanoseconds: true}, "(1533201287.000013999) can0 2C1#00"},
 		{frame(0x2C1, can.Sent, 1, 0), WriterOptions{Direction: true}, "(1533201287.000013) can0 2C1#00 T"},
-		{frame(0x2C1, can.Repeat, 1, 0), WriterOptions{Direction: true}, "(1533201287.000013) can0 2C1#00 R"},
+		{frame(0x2C1, 0, 1, 0), WriterOptions{Direction: true}, "(1533201287.000013) can0 2C1#00 R"},
 		{frame(0x2C1, 0, 8, 0xC), WriterOptions{}, "(1533201287.000013) can0 2C1#0014DF14BBCA3A91_C"},
 		{frame(0x2C1, can.Remote, 0, 0), WriterOptions{}, "(1533201287.000013) can0 2C1#R"},
 		{frame(0x2C1, can.Remote, 5, 0), WriterOptions{}, "(1533201287.000013) can0 2C1#R5"},

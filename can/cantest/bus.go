@@ -27,7 +27,7 @@ func NewBus(name string) *Bus { return &Bus{name: name} }
 
 // Send delivers a copy of the frame to all Receivers. It never waits: a Receiver
 // whose queue is full loses the frame and counts it. A frame without a Time gets
-// that of the clock. Bus, Stream and the Repeat flag are set by the Receivers.
+// that of the clock. Bus and Stream are set by the Receivers.
 func (b *Bus) Send(f can.Frame) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -73,9 +73,9 @@ func (b *Bus) Close() error {
 // Receiver is a listener of a Bus: a can.Source with a bounded queue, as a
 // socket is one. One goroutine may Read, any may call Dropped and Close.
 type Receiver struct {
-	names []string
-	bus   *Bus
-	marks marks
+	names   []string
+	bus     *Bus
+	streams can.Streams
 
 	mu      sync.Mutex
 	arrived sync.Cond
@@ -107,7 +107,7 @@ func (r *Receiver) Read(frames []can.Frame) (n int, err error) {
 	}
 	for i := range frames[:n] {
 		frames[i].Bus = 0
-		r.marks.mark(&frames[i])
+		number(&r.streams, &frames[i])
 	}
 	return n, nil
 }

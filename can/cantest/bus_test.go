@@ -14,7 +14,7 @@ func TestBusDelivers(t *testing.T) {
 	a, b := bus.Receive(10), bus.Receive(10)
 	for _, f := range []can.Frame{
 		{Time: 1, ID: 0x10, Len: 1, Bus: 7},
-		{Time: 2, ID: 0x10, Len: 1, Flags: can.Repeat},
+		{Time: 2, ID: 0x10, Len: 1},
 		{ID: 0x20, Len: 1, Data: [64]byte{1}},
 		{Time: 3, ID: 0x10, Len: 1, Data: [64]byte{1}},
 	} {
@@ -28,18 +28,14 @@ func TestBusDelivers(t *testing.T) {
 	}
 	for _, r := range []*Receiver{a, b} {
 		var streams []uint32
-		var repeats []bool
 		n := readAll(t, r, func(f *can.Frame) {
 			if f.Bus != 0 || f.Time == 0 {
 				t.Errorf("%+v", f)
 			}
-			streams, repeats = append(streams, f.Stream), append(repeats, f.Is(can.Repeat))
+			streams = append(streams, f.Stream)
 		})
 		if n != 4 || streams[0] != 0 || streams[1] != 0 || streams[2] != 1 || streams[3] != 0 {
 			t.Errorf("streams %v", streams)
-		}
-		if repeats[0] || !repeats[1] || repeats[2] || repeats[3] {
-			t.Errorf("repeats %v", repeats)
 		}
 		if r.Buses()[0] != "vcan0" || r.Dropped() != 0 {
 			t.Errorf("bus %q, %d dropped", r.Buses(), r.Dropped())

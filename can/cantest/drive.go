@@ -64,7 +64,6 @@ type busTraffic struct {
 	current int
 	at      int64
 	packed  bool
-	repeat  bool
 }
 
 // stepMicros is how often the vehicle is moved.
@@ -158,7 +157,7 @@ func (d *Drive) next(f *can.Frame) bool {
 			d.vehicle.step()
 			d.stepped += stepMicros
 		}
-		b.repeat = p.send(d.values, d.random)
+		p.send(d.values, d.random)
 		b.release[b.current] = p.release(d.random)
 		b.packed = true
 		b.at += int64(p.wireBits) * (1_000_000 / Bitrate)
@@ -175,9 +174,6 @@ func (d *Drive) write(f *can.Frame, bus uint16, p *plan, b *busTraffic) {
 	f.Stream = p.stream
 	f.Bus = bus
 	f.Flags = p.flags
-	if b.repeat {
-		f.Flags |= can.Repeat
-	}
 	f.Len = p.len
 	f.RawDLC = 0
 	copy(f.Data[:8], p.payload[:])

@@ -121,8 +121,8 @@ func (p *plan) priority() uint64 {
 // after it is due.
 func (p *plan) release(random *rand.PCG) int64 { return p.nominal + below(random, 101) }
 
-// send packs the next payload and reports whether it equals the one before.
-func (p *plan) send(values []int64, random *rand.PCG) (repeat bool) {
+// send packs the next payload.
+func (p *plan) send(values []int64, random *rand.PCG) {
 	if p.walks && random.Uint64()>>32 < p.moves {
 		for i := range p.signals {
 			if s := &p.signals[i]; s.walk.high > s.walk.low {
@@ -134,11 +134,10 @@ func (p *plan) send(values []int64, random *rand.PCG) (repeat bool) {
 	p.sequence++
 	p.nominal += p.cycleMicros
 	if p.sent && data == p.payload {
-		return true
+		return
 	}
 	p.sent, p.payload = true, data
 	p.wireBits = p.header.bits((*[8]byte)(&p.payload), p.len)
-	return false
 }
 
 func (p *plan) pack(values []int64) (data einride.Data) {

@@ -1,6 +1,7 @@
 package cantest
 
 import (
+	"bytes"
 	"math/rand/v2"
 
 	"milepost/can"
@@ -24,7 +25,7 @@ type RandomOptions struct {
 
 // RandomFrames makes n arbitrary valid frames, as their times go: one to two
 // thousand microseconds apart. A third of the data frames repeat the payload
-// that their arbitration ID had before. Stream and the Repeat flag are those of
+// that their arbitration ID had before. Stream is that of
 // a Source that delivers exactly these frames.
 func RandomFrames(seed uint64, n int, options RandomOptions) []can.Frame {
 	options.Buses = max(options.Buses, 1)
@@ -111,6 +112,29 @@ func (g *generator) fillError(f *can.Frame) {
 	for i := range f.Data[:8] {
 		f.Data[i] = uint8(g.random.Uint32())
 	}
+}
+
+// marks knows the last frame of each stream.
+type marks struct {
+	streams can.Streams
+	last    []can.Frame
+}
+
+// mark sets the Stream of a frame and reports whether its payload is that of the
+// frame before in its stream.
+func (m *marks) mark(f *can.Frame) (repeat bool) {
+	number(&m.streams, f)
+	switch {
+	case f.Stream == can.NoStream:
+		return false
+	case int(f.Stream) == len(m.last):
+		m.last = append(m.last, *f)
+		return false
+	}
+	last := &m.last[f.Stream]
+	repeat = bytes.Equal(last.Payload(), f.Payload())
+	*last = *f
+	return repeat
 }
 
 // repeats reports whether the frame could have the payload of the one before in

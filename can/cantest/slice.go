@@ -1,7 +1,6 @@
 package cantest
 
 import (
-	"bytes"
 	"io"
 	"slices"
 
@@ -9,12 +8,12 @@ import (
 )
 
 // SliceSource delivers copies of the given frames. The buses are named in the
-// order of Frame.Bus. Stream and the Repeat flag are set anew.
+// order of Frame.Bus. Stream is set anew.
 func SliceSource(frames []can.Frame, buses []string) can.Source {
 	s := &sliceSource{frames: slices.Clone(frames), buses: slices.Clone(buses)}
-	var m marks
+	var streams can.Streams
 	for i := range s.frames {
-		m.mark(&s.frames[i])
+		number(&streams, &s.frames[i])
 	}
 	return s
 }
@@ -35,28 +34,11 @@ func (s *sliceSource) Read(frames []can.Frame) (n int, err error) {
 	return n, nil
 }
 
-// marks sets what a can.Source adds to a frame: its Stream and, where it is
-// due, the Repeat flag.
-type marks struct {
-	streams can.Streams
-	last    []can.Frame // of each stream
-}
-
-func (m *marks) mark(f *can.Frame) {
-	f.Flags &^= can.Repeat
+// number sets the Stream of a frame as a can.Source does.
+func number(streams *can.Streams, f *can.Frame) {
 	if f.Flags&(can.Remote|can.Error) != 0 {
 		f.Stream = can.NoStream
 		return
 	}
-	f.Stream = m.streams.Number(f.Bus, f.ID, f.Is(can.Extended))
-	if int(f.Stream) == len(m.last) {
-		m.last = append(m.last, *f)
-		return
-	}
-	last := &m.last[f.Stream]
-	if bytes.Equal(last.Payload(), f.Payload()) {
-		f.Flags |= can.Repeat
-		return
-	}
-	*last = *f
+	f.Stream = streams.Number(f.Bus, f.ID, f.Is(can.Extended))
 }
