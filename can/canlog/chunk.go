@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"milepost/can"
 )
@@ -16,8 +17,8 @@ type Chunk struct {
 	// Data is the text. Only the last chunk of a log may lack the line end.
 	Data []byte
 	// Index counts the chunks from 0; Offset is where Data begins in the text of
-	// the log, and Line the number of lines before it.
-	Index, Offset, Line int64
+	// the log.
+	Index, Offset int64
 }
 
 // MinChunkSize is the least size of chunks: two of the longest lines.
@@ -33,6 +34,7 @@ type Splitter struct {
 	mu     sync.Mutex
 	reader *candumpReader
 	size   int
+	align  int64 // seconds
 	// rest is what was read behind the last chunk, next describes the next one,
 	// err is why there is nothing behind rest.
 	rest []byte
@@ -41,12 +43,14 @@ type Splitter struct {
 }
 
 // Split hands the log over to a Splitter, at its present position. The chunks
-// have size bytes or less; MinChunkSize if size is less than that.
+// have size bytes or less; MinChunkSize if size is less than that. Where it can
+// be done, and costs less than half of a chunk, they end where an interval of
+// align ends in the time stamps, so that few intervals are cut in two.
 //
 // The Log must not be read any more, but still has to be closed. Its Stats go
 // on counting what the Splitter itself drops; added to those of all the Texts
 // they are the Stats of the whole log.
-func (l *Log) Split(size int) (*Splitter, error) {
+func (l *Log) Split(size int, align time.Duration) (*Splitter, error) {
 	if !l.Splittable() {
 		return nil, fmt.Errorf("%s: %w", l.name, ErrNotSplittable)
 	}
@@ -55,8 +59,9 @@ func (l *Log) Split(size int) (*Splitter, error) {
 	return &Splitter{
 		reader: r,
 		size:   max(size, MinChunkSize),
+		align:  max(1, int64(align/time.Second)),
 		rest:   bytes.Clone(r.buf[r.pos:]),
-		next:   Chunk{Offset: at.Offset, Line: at.Line},
+		next:   Chunk{Offset: at.Offset},
 		err:    r.err,
 	}, nil
 }
@@ -81,7 +86,10 @@ func (s *Splitter) Next(c *Chunk) error {
 	if end == 0 && (n == 0 || n < len(data)) {
 		return s.err // behind an error, part of a line may be left
 	}
-	*c = Chunk{data[:end], s.next.Index, s.next.Offset, s.next.Line}
+	if n == len(data) {
+		end = s.alignedEnd(data, end)
+	}
+	*c = Chunk{data[:end], s.next.Index, s.next.Offset}
 	length := int64(end)
 	if end > 0 {
 		s.rest = slices.Insert(s.rest, 0, data[end:n]...)
@@ -90,15 +98,61 @@ func (s *Splitter) Next(c *Chunk) error {
 	}
 	s.next.Index++
 	s.next.Offset += length
-	s.next.Line += countLines(c.Data)
 	return nil
+}
+
+// alignedEnd looks for the last border between two intervals in the lines
+// data[:end]. In a log in the order of time, which most are, that takes a few
+// looks; in another, whatever is found is a place to cut.
+func (s *Splitter) alignedEnd(data []byte, end int) int {
+	if end == 0 {
+		return 0
+	}
+	last, ok := s.interval(data[bytes.LastIndexByte(data[:end-1], '\n')+1 : end])
+	if !ok {
+		return end
+	}
+	// The line at high is of the last interval, the one at low is not.
+	low, high := end/2, end
+	low += bytes.IndexByte(data[low:end], '\n') + 1
+	if first, ok := s.interval(data[low:end]); !ok || first == last {
+		return end
+	}
+	for {
+		middle := low + (high-low)/2
+		middle += bytes.IndexByte(data[middle:end], '\n') + 1
+		if middle >= high { // the line at middle is the last one before high
+			middle = low + bytes.IndexByte(data[low:end], '\n') + 1
+			if middle >= high {
+				return high
+			}
+		}
+		switch this, ok := s.interval(data[middle:end]); {
+		case !ok:
+			return end
+		case this == last:
+			high = middle
+		default:
+			low = middle
+		}
+	}
+}
+
+// interval is the number of the interval that a line is of.
+func (s *Splitter) interval(line []byte) (number int64, ok bool) {
+	const length = len("(1533201287.")
+	if len(line) < length || line[0] != '(' || line[length-1] != '.' {
+		return 0, false
+	}
+	sec, digits := parseDecimal(line[1 : length-1])
+	return int64(sec) / s.align, digits == length-2
 }
 
 // read reads some text and notes why there is no more.
 func (s *Splitter) read(buf []byte) int {
 	n, err := readSome(s.reader.r, buf)
 	if err != nil {
-		s.reader.base, s.reader.line = s.next.Offset, s.next.Line
+		s.reader.base, s.reader.line = s.next.Offset, 0
 		s.reader.setBuffer(0)
 		s.reader.end(err)
 		s.err = s.reader.err
@@ -155,15 +209,6 @@ func lastLineEnd(text []byte) int {
 	return bytes.LastIndexByte(text[:len(text)-1], '\r') + 1
 }
 
-// countLines counts line ends as a Log does: LF, CR LF, or CR alone.
-func countLines(text []byte) int64 {
-	n := bytes.Count(text, []byte("\n"))
-	if bytes.IndexByte(text, '\r') >= 0 {
-		n += bytes.Count(text, []byte("\r")) - bytes.Count(text, []byte("\r\n"))
-	}
-	return int64(n)
-}
-
 // Text is a [can.Source] of the frames in chunks of a log. It is for the workers
 // that read a log in parallel: each has its own Text, and gives it one chunk
 // after another. Text does not copy the chunk.
@@ -171,7 +216,7 @@ type Text struct{ s *scanner }
 
 // NewText makes a Text for chunks of the named log. Of the options, From and
 // Relative have no meaning. OnProblem is called by the goroutine that calls
-// Read.
+// Read; the lines of its Problems count from the beginning of the chunk.
 func NewText(name string, opts Options) *Text {
 	opts.Relative = RelativeToStart
 	t := &Text{newScanner(name, opts)}
@@ -183,7 +228,7 @@ func NewText(name string, opts Options) *Text {
 // the numbers of streams, go on from one chunk to the next.
 func (t *Text) Reset(c Chunk) {
 	t.s.setText(c.Data, c.Offset)
-	t.s.line = c.Line
+	t.s.line = 0
 	t.s.last, t.s.headerBus, t.s.afterError, t.s.dependent = t.s.relativeStart, "", false, false
 }
 
@@ -194,6 +239,9 @@ func (t *Text) Read(frames []can.Frame) (int, error) {
 	}
 	return 0, io.EOF
 }
+
+// Lines is how many lines of the chunk have been read.
+func (t *Text) Lines() int64 { return t.s.line }
 
 // Buses implements [can.Source].
 func (t *Text) Buses() []string { return t.s.buses }

@@ -9,11 +9,19 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"milepost/can"
 )
+
+// part is what a chunk was made of.
+type part struct {
+	frames   []named
+	problems []Problem
+	lines    int64
+}
 
 // readChunks reads a log by chunks with some workers, and puts the results
 // together in the order of the log.
@@ -23,16 +31,19 @@ func readChunks(t testing.TB, r io.Reader, workers int, opts Options) ([]named, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	splitter, err := log.Split(0)
+	splitter, err := log.Split(0, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
 	var stats Stats
-	parts := make(map[int64][]named)
+	parts := make(map[int64]part)
 	var wait sync.WaitGroup
 	for range workers {
 		wait.Go(func() {
+			var this part
+			opts := opts
+			opts.OnProblem = func(p Problem) { this.problems = append(this.problems, p) }
 			text := NewText("log", opts)
 			frames := make([]can.Frame, 100)
 			var c Chunk
@@ -44,11 +55,11 @@ func readChunks(t testing.TB, r io.Reader, workers int, opts Options) ([]named, 
 					break
 				}
 				text.Reset(c)
-				var part []named
+				this = part{}
 				for {
 					n, err := text.Read(frames)
 					for i := range frames[:n] {
-						part = append(part, name(&frames[i], text.Buses()))
+						this.frames = append(this.frames, name(&frames[i], text.Buses()))
 					}
 					if err != nil {
 						break
@@ -57,8 +68,9 @@ func readChunks(t testing.TB, r io.Reader, workers int, opts Options) ([]named, 
 				if text.Dependent() {
 					t.Error("a chunk depends on what precedes it")
 				}
+				this.lines = text.Lines()
 				mu.Lock()
-				parts[c.Index] = part
+				parts[c.Index] = this
 				mu.Unlock()
 			}
 			mu.Lock()
@@ -69,12 +81,18 @@ func readChunks(t testing.TB, r io.Reader, workers int, opts Options) ([]named, 
 	wait.Wait()
 	stats.Add(log.Stats())
 	var all []named
+	lines := int64(0)
 	for i := range int64(len(parts)) {
-		part, ok := parts[i]
+		p, ok := parts[i]
 		if !ok {
 			t.Fatalf("no chunk %d", i)
 		}
-		all = append(all, part...)
+		all = append(all, p.frames...)
+		for _, problem := range p.problems {
+			problem.Line += lines
+			opts.OnProblem(problem)
+		}
+		lines += p.lines
 	}
 	return all, stats
 }
@@ -141,7 +159,7 @@ func TestSplitAfterReading(t *testing.T) {
 	if n, err := log.Read(frames); n != 300 || err != nil {
 		t.Fatal(n, err)
 	}
-	splitter, err := log.Split(1 << 20)
+	splitter, err := log.Split(1<<20, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,11 +167,69 @@ func TestSplitAfterReading(t *testing.T) {
 	if err := splitter.Next(&c); err != nil {
 		t.Fatal(err)
 	}
-	if c.Line != 300 || c.Index != 0 || !bytes.Equal(c.Data, text[c.Offset:]) {
-		t.Errorf("chunk %d at line %d, offset %d", c.Index, c.Line, c.Offset)
+	if c.Index != 0 || !bytes.Equal(c.Data, text[c.Offset:]) {
+		t.Errorf("chunk %d at offset %d", c.Index, c.Offset)
 	}
 	if err := splitter.Next(&c); err != io.EOF {
 		t.Errorf("behind the last chunk: %v", err)
+	}
+}
+
+// TestSplitAlign: where the times ascend, chunks end where intervals do.
+func TestSplitAlign(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		frames  int   // a second
+		align   int64 // seconds
+		aligned bool
+	}{
+		{"second", 1000, 1, true},
+		{"few lines a second", 3, 1, true},
+		{"one line a second", 1, 1, true},
+		{"three seconds", 300, 3, true},
+		{"chunks shorter than a second", 10_000, 1, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var text []byte
+			for i := range 20_000 {
+				text = fmt.Appendf(text, "(%d.%06d) can0 123#%016X\n", 1533201288+i/test.frames, i%test.frames*(1e6/test.frames), i)
+			}
+			log, err := NewReader("log", bytes.NewReader(text), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			splitter, err := log.Split(0, time.Duration(test.align)*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var all []byte
+			last, chunks, aligned := int64(-1), 0, 0
+			for {
+				var c Chunk
+				if err := splitter.Next(&c); err == io.EOF {
+					break
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				lines := bytes.Split(bytes.TrimSuffix(c.Data, []byte("\n")), []byte("\n"))
+				interval := func(line []byte) int64 {
+					sec, _ := parseDecimal(line[1:])
+					return int64(sec) / test.align
+				}
+				if interval(lines[0]) != last {
+					aligned++
+				}
+				last = interval(lines[len(lines)-1])
+				chunks++
+				all = append(all, c.Data...)
+			}
+			if !bytes.Equal(all, text) {
+				t.Error("the chunks are not the log")
+			}
+			if chunks < 3 || test.aligned != (aligned == chunks) {
+				t.Errorf("%d of %d chunks begin with an interval", aligned, chunks)
+			}
+		})
 	}
 }
 
@@ -164,7 +240,7 @@ func TestSplitError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	splitter, err := log.Split(0)
+	splitter, err := log.Split(0, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +301,7 @@ func TestDependent(t *testing.T) {
 			}
 		}
 		if log, err := NewReader("log", strings.NewReader(test.line+"\n"), Options{}); err == nil {
-			_, err := log.Split(0)
+			_, err := log.Split(0, 0)
 			if wantError := test.want || log.Splittable() == false; wantError != errors.Is(err, ErrNotSplittable) {
 				t.Errorf("%q: Split: %v", test.line, err)
 			}

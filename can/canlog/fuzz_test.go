@@ -54,7 +54,7 @@ func FuzzCandump(f *testing.F) {
 		chunk := NewText("log", Options{})
 		var parts []named
 		frames := make([]can.Frame, 3)
-		line := int64(0)
+		lines := int64(0)
 		for rest := text; len(rest) > 0; {
 			// Chunks are cut behind a LF.
 			end := min(int(piece), len(rest)-1)
@@ -63,8 +63,7 @@ func FuzzCandump(f *testing.F) {
 			} else {
 				end = len(rest)
 			}
-			chunk.Reset(Chunk{Data: rest[:end], Line: line})
-			line += countLines(rest[:end])
+			chunk.Reset(Chunk{Data: rest[:end]})
 			rest = rest[end:]
 			for {
 				n, err := chunk.Read(frames)
@@ -78,9 +77,13 @@ func FuzzCandump(f *testing.F) {
 			if chunk.Dependent() {
 				return
 			}
+			lines += chunk.Lines()
 		}
 		if !slices.Equal(whole, parts) {
 			t.Errorf("by chunks (-whole +chunks):\n%s", cmp.Diff(whole, parts))
+		}
+		if want := log.Position().Line; lines != want {
+			t.Errorf("by chunks %d lines, want %d", lines, want)
 		}
 		if diff := cmp.Diff(log.Stats(), chunk.Stats()); diff != "" {
 			t.Errorf("by chunks (-whole +chunks):\n%s", diff)

@@ -162,7 +162,7 @@ func summarise(t testing.TB, text []byte, bindings *Bindings, o Options, chunk i
 		return canlog.NewReader("test.log", bytes.NewReader(text), options)
 	}
 	if o.Workers > 1 && log.Splittable() {
-		splitter, err := log.Split(chunk)
+		splitter, err := log.Split(chunk, o.Window)
 		if err != nil {
 			t.Fatal(err)
 		}

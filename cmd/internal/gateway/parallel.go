@@ -34,7 +34,7 @@ func SummariseLog(ctx context.Context, log *canlog.Log, name string, logOptions 
 		ledger, err := Summarise(ctx, log, bindings, o, emit)
 		return ledger, log.Stats(), err
 	}
-	splitter, err := log.Split(chunkSize)
+	splitter, err := log.Split(chunkSize, o.Window)
 	if err != nil {
 		return Ledger{}, log.Stats(), err
 	}
@@ -59,6 +59,7 @@ type parallel struct {
 	started  bool
 	newest   int64 // number of the newest window so far
 	lastTime int64
+	lines    int64               // before the next chunk
 	open     []*aggregate.Window // parts of windows that more may come for, by start
 }
 
@@ -66,6 +67,7 @@ func newParallel(log *canlog.Log, name string, logOptions canlog.Options, bindin
 	return &parallel{
 		log: log, name: name, logOptions: logOptions, bindings: bindings, options: o,
 		results: make(chan *chunkResult), room: make(chan struct{}, 4*o.Workers), emit: emit,
+		lines: log.Position().Line,
 	}
 }
 
@@ -84,6 +86,7 @@ type chunkResult struct {
 	empty          bool
 	lowest, newest int64 // numbers of the earliest and the newest window
 	lastTime       int64
+	lines          int64
 }
 
 func (p *parallel) run(ctx context.Context, splitter *canlog.Splitter, reopen func(canlog.Position) (*canlog.Log, error)) (Ledger, canlog.Stats, error) {
@@ -158,8 +161,10 @@ func (p *parallel) accept(r *chunkResult) error {
 	p.ledger.add(&r.counts, &r.folded)
 	p.stats.Add(r.stats)
 	for _, problem := range r.problems {
+		problem.Line += p.lines
 		p.logOptions.OnProblem(problem)
 	}
+	p.lines += r.lines
 	for _, w := range r.windows {
 		p.join(w)
 	}
@@ -203,7 +208,7 @@ func (p *parallel) emitBelow(number int64) error {
 
 // goOnAlone reads the rest of the log from a chunk on in one goroutine.
 func (p *parallel) goOnAlone(ctx context.Context, from canlog.Chunk, reopen func(canlog.Position) (*canlog.Log, error)) error {
-	log, err := reopen(canlog.Position{Offset: from.Offset, Line: from.Line, Time: p.lastTime})
+	log, err := reopen(canlog.Position{Offset: from.Offset, Line: p.lines, Time: p.lastTime})
 	if err != nil {
 		return err
 	}
@@ -292,6 +297,7 @@ func (w *chunkWorker) read(r *chunkResult, chunk canlog.Chunk) {
 	r.ordered = w.c.windows.Stats() == before && !w.source.Dependent()
 	r.lowest, r.newest = w.c.windows.Lowest(), w.c.windows.NewestNumber()
 	r.lastTime = w.c.last
+	r.lines = w.source.Lines()
 }
 
 // since is what was counted between two states of the same Stats.
