@@ -18,6 +18,7 @@ type Lane struct {
 	Revision uint32
 
 	streams []runs
+	odd     []oddRuns // of the same streams
 	touched []uint32
 	late    []lateFrame
 	full    bool
@@ -29,27 +30,30 @@ type Lane struct {
 
 // runs are the payloads of one stream in one window, in order of arrival. Run 0
 // is none: it is there so that there always is a run before.
+//
+// They take one cache line, and have the last run in it: Add writes what it
+// knows already to data and weights, and never waits for them.
 type runs struct {
 	data    []byte   // the first 8 bytes of each run's payload
 	weights []uint32 // the frames of each run
-	n       uint32   // the last run
+	word    uint64   // of the last run
+	weight  uint32   // of the last run
+	n       uint16   // the last run
 	length  uint8    // its length in bytes
-	usual   uint8    // the same, or irregular where Add has more to keep than a word
-	rest    uint8    // how many words more each payload has
+	usual   uint8    // the same, or irregular where Add has more to do
+}
+
+// oddRuns is what few streams need, apart from the rest.
+type oddRuns struct {
 	counted bool     // the frames are to be counted only
-	mixed   bool     // the runs differ in length: more.lens holds all of them
-	more    *moreRuns
+	mixed   bool     // the runs differ in length: lens holds all of them
+	rest    uint8    // how many words more each payload has
+	wide    []uint64 // the rest words of each run
+	lens    []uint8
 }
 
-// moreRuns is what few streams need; apart from the rest, so that the runs of a
-// stream take one cache line.
-type moreRuns struct {
-	wide []uint64 // the rest words of each run
-	lens []uint8
-}
-
-// irregular is longer than any payload: a stream whose runs differ in length, or
-// have more words than one.
+// irregular is longer than any payload: a stream that has no runs yet, or whose
+// runs differ in length, or have more words than one.
 const irregular = 255
 
 // lateFrame is a frame whose window was closed before it came. It travels with
@@ -75,7 +79,8 @@ const (
 // are counted and their payloads are not kept.
 func (l *Lane) grow(counted []bool) {
 	for n := len(l.streams); n < len(counted); n++ {
-		l.streams = append(l.streams, runs{more: new(moreRuns), counted: counted[n]})
+		l.streams = append(l.streams, runs{usual: irregular})
+		l.odd = append(l.odd, oddRuns{counted: counted[n]})
 	}
 }
 
@@ -86,27 +91,28 @@ func (l *Lane) grow(counted []bool) {
 // branch predictor learns, so it decides where to write and not whether to.
 func (l *Lane) Add(stream uint32, word uint64, length uint8) {
 	r := &l.streams[stream]
-	n := r.n
+	n := uint(r.n)
 	data, weights := r.data, r.weights
-	if r.usual != length || n == 0 || int(n)+1 >= len(weights) || 8*int(n)+16 > len(data) {
+	if r.usual != length || n+1 >= uint(len(weights)) || 8*n+16 > uint(len(data)) {
 		l.addRun(stream, word, length)
 		return
 	}
 	changed := uint32(0)
-	if binary.LittleEndian.Uint64(data[8*n:]) != word {
+	if r.word != word {
 		changed = 1
 	}
-	n += changed
-	r.n = n
+	n += uint(changed)
+	weight := r.weight&(changed-1) + 1
+	r.n, r.word, r.weight = uint16(n), word, weight
 	binary.LittleEndian.PutUint64(data[8*n:], word)
-	weights[n] = weights[n]&(changed-1) + 1
+	weights[n] = weight
 }
 
 // AddAlways is Add without the comparison: every frame is a run of its own. The
 // summaries are the same, to the bit.
 func (l *Lane) AddAlways(stream uint32, word uint64, length uint8) {
-	if r := &l.streams[stream]; r.counted && r.n > 0 {
-		r.weights[r.n]++
+	if r := &l.streams[stream]; l.odd[stream].counted && r.n > 0 {
+		r.again()
 		return
 	}
 	l.newRun(stream, word, length)
@@ -115,23 +121,29 @@ func (l *Lane) AddAlways(stream uint32, word uint64, length uint8) {
 // addRun is Add where something is out of the ordinary.
 func (l *Lane) addRun(stream uint32, word uint64, length uint8) {
 	r := &l.streams[stream]
-	if r.n > 0 && (r.counted || (r.word() == word && r.length == length)) {
-		r.weights[r.n]++
+	if r.n > 0 && (l.odd[stream].counted || (r.word == word && r.length == length)) {
+		r.again()
 		return
 	}
 	l.newRun(stream, word, length)
 }
 
+// again counts another frame of the last run.
+func (r *runs) again() {
+	r.weight++
+	r.weights[r.n] = r.weight
+}
+
 // newRun begins a run.
 func (l *Lane) newRun(stream uint32, word uint64, length uint8) {
-	r := &l.streams[stream]
+	r, odd := &l.streams[stream], &l.odd[stream]
 	switch {
 	case r.n == 0:
 		l.touched = append(l.touched, stream)
-	case r.length != length && !r.mixed:
-		r.mixed = true
+	case r.length != length && !odd.mixed:
+		odd.mixed = true
 		for range r.n {
-			r.more.lens = append(r.more.lens, r.length)
+			odd.lens = append(odd.lens, r.length)
 		}
 	}
 	if r.n >= maxRuns {
@@ -140,57 +152,54 @@ func (l *Lane) newRun(stream uint32, word uint64, length uint8) {
 	r.n++
 	if int(r.n) >= len(r.weights) {
 		size := max(firstRuns, 2*len(r.weights))
-		if r.counted {
+		if odd.counted {
 			size = 2
 		}
 		r.data = append(r.data, make([]byte, 8*size-len(r.data))...)
 		r.weights = append(r.weights, make([]uint32, size-len(r.weights))...)
 	}
-	binary.LittleEndian.PutUint64(r.data[8*r.n:], word)
-	r.weights[r.n], r.length, r.usual = 1, length, length
-	if r.mixed {
-		r.more.lens = append(r.more.lens, length)
-		r.usual = irregular
+	r.word, r.weight, r.length, r.usual = word, 1, length, length
+	binary.LittleEndian.PutUint64(r.data[8*int(r.n):], word)
+	r.weights[r.n] = 1
+	if odd.mixed {
+		odd.lens = append(odd.lens, length)
 	}
-	if r.rest > 0 {
-		r.more.wide = append(r.more.wide, make([]uint64, r.rest)...)
+	odd.wide = append(odd.wide, make([]uint64, odd.rest)...)
+	if odd.mixed || odd.rest > 0 || odd.counted {
 		r.usual = irregular
 	}
 }
 
-// word is the last run's.
-func (r *runs) word() uint64 { return binary.LittleEndian.Uint64(r.data[8*r.n:]) }
-
 // AddWide adds a frame of any length. The bytes of data behind length, up to a
 // multiple of 8, must be zero. Always makes it a run of its own.
 func (l *Lane) AddWide(stream uint32, data *[64]byte, length uint8, always bool) {
-	r := &l.streams[stream]
-	if rest := max(0, (int(length)+7)/8-1); rest > int(r.rest) {
-		r.widen(rest)
+	r, odd := &l.streams[stream], &l.odd[stream]
+	if rest := max(0, (int(length)+7)/8-1); rest > int(odd.rest) {
+		odd.widen(int(r.n), rest)
 	}
 	var more [7]uint64
-	for i := range int(r.rest) {
+	for i := range int(odd.rest) {
 		if 8*(i+1) < int(length) {
 			more[i] = binary.LittleEndian.Uint64(data[8*(i+1):])
 		}
 	}
 	word := binary.LittleEndian.Uint64(data[:])
-	rest := more[:r.rest]
-	if r.n > 0 && (r.counted || (!always && r.length == length && r.word() == word && slices.Equal(r.more.wide[len(r.more.wide)-len(rest):], rest))) {
-		r.weights[r.n]++
+	rest := more[:odd.rest]
+	if r.n > 0 && (odd.counted || (!always && r.length == length && r.word == word && slices.Equal(odd.wide[len(odd.wide)-len(rest):], rest))) {
+		r.again()
 		return
 	}
 	l.newRun(stream, word, length)
-	copy(r.more.wide[len(r.more.wide)-len(rest):], rest)
+	copy(odd.wide[len(odd.wide)-len(rest):], rest)
 }
 
-// widen makes room for rest words more in each payload.
-func (r *runs) widen(rest int) {
-	wide := make([]uint64, int(r.n)*rest)
-	for i := range int(r.n) {
-		copy(wide[i*rest:], r.more.wide[i*int(r.rest):(i+1)*int(r.rest)])
+// widen makes room for rest words more in each payload of n runs.
+func (o *oddRuns) widen(n, rest int) {
+	wide := make([]uint64, n*rest)
+	for i := range n {
+		copy(wide[i*rest:], o.wide[i*int(o.rest):(i+1)*int(o.rest)])
 	}
-	r.more.wide, r.rest = wide, uint8(rest)
+	o.wide, o.rest = wide, uint8(rest)
 }
 
 // Payloads are the runs of one stream.
@@ -207,25 +216,25 @@ type Payloads struct {
 // Payloads returns the runs of a stream; there are none where it had no frames.
 // They are valid until the next call.
 func (l *Lane) Payloads(stream uint32) (p Payloads) {
-	if int(stream) >= len(l.streams) || l.streams[stream].n == 0 || l.streams[stream].counted {
+	if int(stream) >= len(l.streams) || l.streams[stream].n == 0 || l.odd[stream].counted {
 		return Payloads{Stride: 8}
 	}
-	r := &l.streams[stream]
-	n, words := int(r.n), 1+int(r.rest)
+	r, odd := &l.streams[stream], &l.odd[stream]
+	n, words := int(r.n), 1+int(odd.rest)
 	p.Stride, p.Weights = 8*words, r.weights[1:n+1]
 	p.Data = r.data[8 : 8*(n+1)]
 	if words > 1 {
 		l.data = l.data[:0]
 		for i := range n {
 			l.data = append(l.data, p.Data[8*i:8*i+8]...)
-			for _, w := range r.more.wide[i*(words-1) : (i+1)*(words-1)] {
+			for _, w := range odd.wide[i*(words-1) : (i+1)*(words-1)] {
 				l.data = binary.LittleEndian.AppendUint64(l.data, w)
 			}
 		}
 		p.Data = l.data
 	}
-	if r.mixed {
-		p.Lens = r.more.lens
+	if odd.mixed {
+		p.Lens = odd.lens
 		return p
 	}
 	if len(l.lens) == 0 || l.lens[0] != r.length {
@@ -242,8 +251,8 @@ func (l *Lane) Payloads(stream uint32) (p Payloads) {
 // for which that was asked.
 func (l *Lane) Counted() (frames uint64) {
 	for _, stream := range l.touched {
-		if r := &l.streams[stream]; r.counted {
-			frames += uint64(r.weights[r.n])
+		if l.odd[stream].counted {
+			frames += uint64(l.streams[stream].weight)
 		}
 	}
 	return frames
@@ -258,9 +267,9 @@ func (l *Lane) Full() bool { return l.full || l.frames >= maxFrames }
 // clear empties the runs and keeps their memory, the window and its part.
 func (l *Lane) clear() {
 	for _, stream := range l.touched {
-		r := &l.streams[stream]
-		r.n, r.mixed = 0, false
-		r.more.wide, r.more.lens = r.more.wide[:0], r.more.lens[:0]
+		r, odd := &l.streams[stream], &l.odd[stream]
+		r.n, r.usual = 0, irregular
+		odd.mixed, odd.wide, odd.lens = false, odd.wide[:0], odd.lens[:0]
 	}
 	l.touched = l.touched[:0]
 	l.full, l.frames = false, 0
