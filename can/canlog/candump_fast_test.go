@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -209,29 +210,19 @@ func TestDecodeHex(t *testing.T) {
 	}
 }
 
-func TestDecodeMicros(t *testing.T) {
-	word := func(text string) (w uint64) {
-		for i, c := range []byte(text) {
-			w |= uint64(c) << (8 * i)
-		}
-		return w
-	}
-	for n := range uint32(1_000_000) {
-		if n%7 != 0 && n > 1000 {
-			continue
-		}
-		text := fmt.Sprintf(".%06d)", n)
-		if got, bad := decodeMicros(word(text)); got != n*1000 || bad != 0 {
-			t.Fatalf("decodeMicros(%q) = %d, bad %x", text, got, bad)
-		}
-	}
-	for i := range 8 {
-		for c := range 256 {
-			text := []byte(".123456)")
-			valid := byte(c) == text[i] || i > 0 && i < 7 && c >= '0' && c <= '9'
-			text[i] = byte(c)
-			if _, bad := decodeMicros(word(string(text))); (bad == 0) != valid {
-				t.Fatalf("decodeMicros(%q): bad %x, want valid %t", text, bad, valid)
+func TestPairs(t *testing.T) {
+	for at := range 1 << 16 {
+		text := string([]byte{byte(at), byte(at >> 8)})
+		for _, table := range []struct {
+			base int
+			got  uint16
+		}{{16, hexPairs[at]}, {10, decimalPairs[at]}} {
+			want := uint16(0)
+			if n, err := strconv.ParseUint(text, table.base, 8); err == nil && text[0] != '+' {
+				want = isPair + uint16(n)
+			}
+			if table.got != want {
+				t.Fatalf("%q to base %d: %#x, want %#x", text, table.base, table.got, want)
 			}
 		}
 	}

@@ -39,10 +39,19 @@ type streamTable struct {
 	slots []uint32
 	shift uint8
 	keys  int
+	// known has copies of streams where a shorter hash finds them at once, if no
+	// other one has taken their place.
+	known *[1 << (64 - knownShift)]stream
 }
+
+const knownShift = 64 - 9
 
 func (t *streamTable) init() {
 	t.streams = []stream{{key1: ^uint64(0)}}
+	t.known = new([1 << (64 - knownShift)]stream)
+	for i := range t.known {
+		t.known[i] = t.streams[noStream]
+	}
 	t.resize(10)
 }
 
@@ -67,6 +76,21 @@ func (t *streamTable) insert(index uint32, e *stream) {
 		slot = (slot + 1) & uint64(len(t.slots)-1)
 	}
 	t.slots[slot] = index
+}
+
+// find finds the stream of a text; nil if it is not known.
+func (t *streamTable) find(key0, key1 uint64) *stream {
+	slot := hashKey(key0, key1) >> t.shift
+	for {
+		index := t.slots[slot&uint64(len(t.slots)-1)]
+		if index == noStream {
+			return nil
+		}
+		if e := &t.streams[index]; e.key0 == key0 && e.key1 == key1 {
+			return e
+		}
+		slot++
+	}
 }
 
 // follow numbers the stream of a data frame. key is how the log writes bus and

@@ -67,19 +67,6 @@ func encodeHex(data uint32) uint64 {
 	return v + each30 + letters*7
 }
 
-// decodeMicros reads the text ".dddddd)" and gives nanoseconds. bad is not 0 if
-// it is no such text.
-func decodeMicros(text uint64) (ns uint32, bad uint64) {
-	const blank = '.' | ')'<<56 | 0x0030303030303000
-	x := text ^ blank // 0, six digits, 0
-	bad = (x + 0x7F7676767676767F | x) & each80
-	// As eight digits it is ten times the number of microseconds.
-	x = x*10 + x>>8
-	x = ((x&0x000000FF000000FF)*(100+1000000<<32) +
-		(x>>16&0x000000FF000000FF)*(1+10000<<32)) >> 32
-	return uint32(x) * 100, bad
-}
-
 // padHex[n] keeps the first n*2 characters of the 16 of a payload, and makes
 // the others '0'.
 var padHex = func() (pads [16]struct{ keep0, zero0, keep1, zero1 uint64 }) {
