@@ -23,9 +23,9 @@ type Lane struct {
 	late    []lateFrame
 	full    bool
 	frames  uint64
-	part    *Window // summaries of what had to be taken out before the end
-	data    []byte  // scratch for Payloads
-	lens    []uint8 // and this
+	part    *Window     // summaries of what had to be taken out before the end
+	data    []byte      // scratch for Payloads
+	lens    [65][]uint8 // equal lengths, by length; scratch too
 }
 
 // runs are the payloads of one stream in one window, in order of arrival. Run 0
@@ -237,13 +237,12 @@ func (l *Lane) Payloads(stream uint32) (p Payloads) {
 		p.Lens = odd.lens
 		return p
 	}
-	if len(l.lens) == 0 || l.lens[0] != r.length {
-		l.lens = l.lens[:0]
+	lens := l.lens[r.length]
+	for len(lens) < n {
+		lens = append(lens, r.length)
 	}
-	for len(l.lens) < n {
-		l.lens = append(l.lens, r.length)
-	}
-	p.Lens = l.lens[:n]
+	l.lens[r.length] = lens
+	p.Lens = lens[:n]
 	return p
 }
 

@@ -36,8 +36,10 @@ type Column struct {
 	Short, NotAvailable uint64
 }
 
-// Counts are the irregular frames of a Begin.
+// Counts are the frames of a Begin, and the irregular ones of them.
 type Counts struct {
+	// Frames are all of them: the sum of the weights.
+	Frames uint64
 	// UnknownMultiplexor counts the frames with a multiplexer value for which
 	// the message defines nothing. The signals of that multiplexer are missing.
 	UnknownMultiplexor uint64
@@ -94,7 +96,7 @@ func (p *Plan) Begin(s *Scratch, in Payloads) Counts {
 	if s.longest > in.Stride {
 		panic(fmt.Sprintf("BUG: a payload of %d bytes in a stride of %d", s.longest, in.Stride))
 	}
-	s.compare()
+	counts.Frames = s.compare()
 	length := p.Message.Length
 	if n > 0 && (s.shortest != length || s.longest != length) {
 		for i, l := range in.Lens {
@@ -115,11 +117,15 @@ func (p *Plan) Begin(s *Scratch, in Payloads) Counts {
 
 // compare finds out which bits of the payloads change. In most messages most
 // signals hold still for a second, and need not be looked at payload by payload.
-func (s *Scratch) compare() {
+// It returns the sum of the weights.
+func (s *Scratch) compare() (total uint64) {
 	n := len(s.in.Lens)
 	s.changed = ^uint64(0)
+	for _, w := range s.in.Weights {
+		total += uint64(w)
+	}
 	if s.in.Stride != 8 || n < 2 {
-		return
+		return total
 	}
 	data := s.in.Data[:8*n]
 	first := binary.LittleEndian.Uint64(data)
@@ -131,11 +137,8 @@ func (s *Scratch) compare() {
 	if len(data) >= 8 {
 		changed |= binary.LittleEndian.Uint64(data) ^ first
 	}
-	var total uint32
-	for _, w := range s.in.Weights {
-		total += w
-	}
-	s.changed, s.total[0] = changed, total
+	s.changed, s.total[0] = changed, uint32(total)
+	return total
 }
 
 // steady reports whether the field has the same value in all payloads.

@@ -43,6 +43,7 @@ func checkColumns(t *testing.T, plan *Plan, s *Scratch, in Payloads) (samples ui
 	for i, l := range in.Lens {
 		weight := in.Weights[i]
 		values = plan.Decode(in.Data[i*in.Stride:][:l], values[:0])
+		wantCounts.Frames += uint64(weight)
 		switch {
 		case int(l) < plan.Message.Length:
 			wantCounts.Short += uint64(weight)

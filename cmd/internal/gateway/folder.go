@@ -78,12 +78,8 @@ func (f *folder) Fold(lane *aggregate.Lane, window *aggregate.Window) {
 		binding := f.streams.bindings[stream]
 		plan := binding.Plan
 		counts := plan.Begin(&f.scratch, dbc.Payloads(payloads))
-		var frames uint64
-		for _, w := range payloads.Weights {
-			frames += uint64(w)
-		}
-		f.counts.Decoded += frames
-		f.counts.Unchanged += frames - uint64(len(payloads.Weights))
+		f.counts.Decoded += counts.Frames
+		f.counts.Unchanged += counts.Frames - uint64(len(payloads.Weights))
 		f.counts.Short += counts.Short
 		f.counts.Long += counts.Long
 		f.counts.UnknownMultiplexor += counts.UnknownMultiplexor
