@@ -13,7 +13,7 @@ type pace struct {
 
 const (
 	groupTime  = 750 * time.Millisecond
-	firstGroup = 32 << 10
+	firstGroup = 8 << 10
 	leastGroup = 1 << 10
 )
 

@@ -134,7 +134,7 @@ func (f *Forwarder) stale() bool {
 	case f.o.Order == InOrder || g.lane.partial.entry != 0:
 		return false
 	case g.live:
-		return time.Since(g.lane.caughtUp) > f.o.Fresh
+		return g.lane.waited(time.Now()) > f.o.Fresh
 	}
 	return true
 }
