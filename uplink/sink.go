@@ -29,6 +29,20 @@ type Sink interface {
 	Close() error
 }
 
+// Transactional is a Sink that commits the queue's position in one transaction
+// with the records.
+type Transactional interface {
+	Sink
+	// Position returns what was committed last under the name of a queue, nil if
+	// nothing was. It fences every earlier producer of the same identity first,
+	// so that no transaction of theirs can commit afterwards.
+	Position(ctx context.Context, queue string) ([]byte, error)
+	// SendAt is Send, with the position committed in the same transaction. After
+	// an error it is unknown whether the transaction was committed: the caller
+	// asks Position before it sends again.
+	SendAt(ctx context.Context, records []Record, queue string, position []byte) error
+}
+
 // ErrGone is wrapped by the error of a Sink whose receiver can never come back,
 // such as the reader of a pipe that has exited.
 var ErrGone = errors.New("the receiver has gone for good")
