@@ -169,7 +169,7 @@ func TestUnknownTopic(t *testing.T) {
 	}
 	defer sink.Close()
 	err = sink.Send(t.Context(), uplinktest.Records(1, 10))
-	if err == nil || uplink.IsPermanent(err) || !strings.Contains(err.Error(), "create it") {
+	if err == nil || uplink.IsPermanent(err) || !strings.Contains(err.Error(), "create the topic") {
 		t.Fatalf("Send to a topic that is not there: %v", err)
 	}
 	if err := broker.Cluster().CreateTopic("drives", 3, nil); err != nil {
