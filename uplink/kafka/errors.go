@@ -2,10 +2,10 @@ package kafka
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -38,7 +38,7 @@ func nextStep(err error) string {
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
-	var alert tls.AlertError
+	var remote *net.OpError
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		return ": create the topic, or let the brokers create topics (auto.create.topics.enable there, topic creation here)"
@@ -57,7 +57,7 @@ func nextStep(err error) string {
 		return ": name the authority that signed the broker's certificate (ca)"
 	case errors.As(err, &host):
 		return ": connect to a name that is in the certificate, or set the server name"
-	case errors.As(err, &alert):
+	case errors.As(err, &remote) && remote.Op == "remote error": // so does crypto/tls name an alert
 		return ": the broker does not take this client's certificate: check that it has one, its authority and its dates"
 	case errors.Is(err, context.DeadlineExceeded):
 		return ": the broker or the link does not answer"

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"milepost/uplink"
 	"milepost/uplink/kafka"
 	"milepost/uplink/uplinktest"
@@ -132,6 +134,12 @@ func received(t *testing.T, broker *kafkabroker.Broker, encoding uplink.Encoding
 	if err != nil {
 		t.Error(err)
 	}
+	return decode(t, messages, encoding)
+}
+
+// decode reads messages, and checks their keys and headers.
+func decode(t *testing.T, messages []*kgo.Record, encoding uplink.Encoding) (records []uplink.Record) {
+	t.Helper()
 	for _, m := range messages {
 		var of []uplink.Record
 		var err error

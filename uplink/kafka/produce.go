@@ -33,8 +33,8 @@ type delivery struct {
 // produce makes messages of the records, hands them to the client, and waits until
 // it has delivered all of them or cannot. While the last messages are made, the
 // first are on their way. It returns an error if any was not delivered, but for
-// poison. Then the client may be closed.
-func (p *producer) produce(ctx context.Context, records []uplink.Record) (*delivery, error) {
+// poison. Then the client may be closed. Extra messages go first.
+func (p *producer) produce(ctx context.Context, records []uplink.Record, extra ...*kgo.Record) (*delivery, error) {
 	d := &delivery{done: make(chan struct{})}
 	d.open.Store(1)
 	ctx, cancel := context.WithCancel(ctx)
@@ -42,6 +42,10 @@ func (p *producer) produce(ctx context.Context, records []uplink.Record) (*deliv
 	handed := make(chan struct{})
 	go func(client *kgo.Client) { // Produce blocks while the client's buffer is full
 		defer close(handed)
+		for _, m := range extra {
+			d.open.Add(1)
+			client.Produce(ctx, m, d.promise)
+		}
 		p.hand(ctx, client, records, d)
 		d.release()
 		client.Flush(ctx) // without this the last batch waits for company

@@ -110,3 +110,29 @@ func stableEnds(ctx context.Context, client *kgo.Client, topic string) (map[int3
 	}
 	return ends, nil
 }
+
+// CreateTopic makes a topic, with settings such as max.message.bytes.
+func (s *Server) CreateTopic(ctx context.Context, topic string, partitions int32, settings map[string]string) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.admin))
+	if err != nil {
+		return fmt.Errorf("kafka server: %w", err)
+	}
+	defer client.Close()
+	request := kmsg.NewPtrCreateTopicsRequest()
+	of := kmsg.NewCreateTopicsRequestTopic()
+	of.Topic, of.NumPartitions, of.ReplicationFactor = topic, partitions, 1
+	for name, value := range settings {
+		config := kmsg.NewCreateTopicsRequestTopicConfig()
+		config.Name, config.Value = name, &value
+		of.Configs = append(of.Configs, config)
+	}
+	request.Topics = append(request.Topics, of)
+	response, err := request.RequestWith(ctx, client)
+	if err == nil && len(response.Topics) == 1 {
+		err = kerr.ErrorForCode(response.Topics[0].ErrorCode)
+	}
+	if err != nil {
+		return fmt.Errorf("kafka server: create topic %s: %w", topic, err)
+	}
+	return nil
+}
