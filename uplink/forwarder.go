@@ -6,24 +6,63 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"milepost/uplink/spool"
 )
 
-// Queue is where a Forwarder takes its entries from: a spool.Cursor.
+// Queue is where a Forwarder takes its entries from: a spool.Cursor. AckSpan,
+// Advance, Pending and Position are safe for concurrent use.
 type Queue interface {
-	// Next waits for the next entry, TryNext does not (spool.ErrNone). Both may
-	// use dst for its payload, and return spool.ErrEnd after the last entry of a
-	// queue that has an end.
-	Next(ctx context.Context, dst []byte) (spool.Entry, error)
+	// TryNext returns the next entry that is not acknowledged, and may use dst for
+	// its payload. Its errors are spool.ErrNone where there is none yet,
+	// spool.ErrEnd after the last entry of a queue that has an end, and the
+	// disk's.
 	TryNext(dst []byte) (spool.Entry, error)
-	// Ack says that the entries up to index are done with and durably keeps a
-	// note about it.
-	Ack(index uint64, note []byte) error
-	// Rewind returns to the first entry that is not acknowledged.
-	Rewind()
+	// Ready returns a channel that gets a token when a TryNext that returned
+	// spool.ErrNone may return something else now.
+	Ready() <-chan struct{}
+	// Seek goes to an index, in either direction.
+	Seek(index uint64)
+	// AckSpan says that the entries of a span are done with, and durably keeps
+	// that and a note about it.
+	AckSpan(span spool.Span, note []byte) error
+	// Pending appends to dst the spans that are not acknowledged, ascending; what
+	// is newest is in the last one.
+	Pending(dst []spool.Span) []spool.Span
+	// Position is what is acknowledged, Advance adds to it what a position from
+	// elsewhere says.
+	Position() spool.Position
+	Advance(p spool.Position, note []byte) error
 }
+
+// Class is a queue and how important its entries are.
+type Class struct {
+	// Name names the queue in ForwarderStats and towards a Transactional sink,
+	// where the queues of one identity must have different names ("records").
+	Name string
+	// Priority orders the classes, higher first, and is what the steps of a Budget
+	// refer to.
+	Priority int
+	Queue    Queue
+}
+
+// Order says in which order entries are sent.
+type Order int
+
+const (
+	// InOrder sends each queue strictly in order: what a replay needs.
+	InOrder Order = iota
+	// OldestFirst sends live data first and the backlog beside it, from its oldest
+	// entry on. Before NewestFirst it has that the series of the backlog arrive in
+	// order, and that what a full disk would evict next is brought to safety
+	// first.
+	OldestFirst
+	// NewestFirst sends live data first and the backlog beside it, in groups from
+	// the newest one back; within a group, entries ascend.
+	NewestFirst
+)
 
 // ForwarderOptions configure a Forwarder. The zero value of a field is its
 // default.
@@ -34,13 +73,25 @@ type ForwarderOptions struct {
 	// of a BatchDecoder is what the gateway's entries need. The records must
 	// stay valid while payload is overwritten.
 	Decode func(payload []byte, dst []Record) ([]Record, error)
+	// Order is the order of the entries, strict by default. The order of a series'
+	// records can be told by their sequences in any case.
+	Order Order
+	// Fresh is how long an entry may wait and still be sent as live data (5 s).
+	// What the sink has not caught up with by then joins the backlog, and the
+	// newest entry is next. InOrder knows no backlog.
+	Fresh time.Duration
 	// MaxRecords and MaxBytes limit what goes into one Send: no further entry is
 	// taken once a group has so many records or bytes of payload (10,000;
-	// 1 MiB). A group never waits to be filled.
+	// 1 MiB). A group never waits to be filled. But InOrder, groups are also kept
+	// so small that the link carries one in less than a second, as far as its
+	// throughput is known; a group has one entry at least.
 	MaxRecords, MaxBytes int
-	// MinBackoff and MaxBackoff bound the time between tries (100 ms, 30 s). It
-	// doubles from try to try, and is drawn at random from between none and all
-	// of it, so that a fleet does not return in step.
+	// Budget limits the bytes that are sent; nil is no limit.
+	Budget *Budget
+	// ExactlyOnce commits the queue's position in one transaction with the
+	// records. The sink has to be Transactional.
+	ExactlyOnce bool
+	// MinBackoff and MaxBackoff are the bounds of a Backoff (100 ms, 30 s).
 	MinBackoff, MaxBackoff time.Duration
 	// GiveUp is how long Run bears a sink that fails without a break; 0 is for
 	// ever.
@@ -56,22 +107,30 @@ type ForwarderOptions struct {
 	Logger *slog.Logger
 }
 
-// Forwarder hands the entries of a queue to a sink, at the pace of the link. An
-// entry is acknowledged only when each of its records was acknowledged by the
-// receiver, or was quarantined and counted.
+// Forwarder hands the entries of one or more queues to a sink, at the pace of
+// the link. An entry is acknowledged only when each of its records was
+// acknowledged by the receiver, or was quarantined and counted.
+//
+// A sink that cannot be reached costs the Forwarder one try after each pause of
+// its Backoff, and no memory: what waits is in the queues.
 type Forwarder struct {
-	queue Queue
-	sink  Sink
-	o     ForwarderOptions
+	lanes  []*lane // by priority, highest first
+	sink   Sink
+	o      ForwarderOptions
+	logger *slog.Logger
 
-	stats counters
+	transactional Transactional        // nil unless ExactlyOnce
+	traffic       func() (a, b uint64) // nil where the sink does not count
+	trafficSeen   uint64
 
-	records []Record
-	owners  []int // the entry that each record is from, as a position in entries
-	entries []spool.Entry
-	buffers [][]byte // of the entries' payloads
-	// undecodable counts entries of the group, missing those before them.
-	undecodable, missing uint64
+	stats   counters
+	backoff Backoff
+	pace    pace
+	turn    turn
+	group   group
+	// unacknowledged is the error of the last acknowledgement; a later one makes
+	// up for it.
+	unacknowledged error
 
 	quarantineLogged time.Time
 }
@@ -79,225 +138,124 @@ type Forwarder struct {
 // NewForwarder makes a Forwarder from queue to sink, which remain the caller's
 // to close.
 func NewForwarder(queue Queue, sink Sink, o ForwarderOptions) *Forwarder {
+	return NewPriorityForwarder([]Class{{Queue: queue}}, sink, o)
+}
+
+// NewPriorityForwarder makes a Forwarder from the queues of several classes. The
+// live data of a class goes before that of those with a lower priority, and the
+// backlog of all of them comes behind the live data of all.
+//
+// If the sink has a method Traffic() (sent, received uint64), the bytes that it
+// has moved on the wire so far, that is what budgets and stats count; else it is
+// the bytes of payload that the sink has accepted.
+func NewPriorityForwarder(classes []Class, sink Sink, o ForwarderOptions) *Forwarder {
 	o.Name = cmp.Or(o.Name, "sink")
+	o.Fresh = cmp.Or(o.Fresh, 5*time.Second)
 	o.MaxRecords = cmp.Or(o.MaxRecords, 10_000)
 	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<20)
-	o.MinBackoff = cmp.Or(o.MinBackoff, 100*time.Millisecond)
-	o.MaxBackoff = max(cmp.Or(o.MaxBackoff, 30*time.Second), o.MinBackoff)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Forwarder{queue: queue, sink: sink, o: o}
+	f := &Forwarder{sink: sink, o: o, logger: o.Logger, backoff: Backoff{Min: o.MinBackoff, Max: o.MaxBackoff}}
+	for _, c := range classes {
+		c.Name = cmp.Or(c.Name, "records")
+		f.lanes = append(f.lanes, &lane{Class: c, backoff: Backoff{Min: o.MinBackoff, Max: o.MaxBackoff}})
+	}
+	slices.SortStableFunc(f.lanes, func(a, b *lane) int { return cmp.Compare(b.Priority, a.Priority) })
+	f.stats.s.Classes = make([]ClassStats, len(f.lanes))
+	for i, l := range f.lanes {
+		l.stats = &f.stats.s.Classes[i]
+		l.stats.Name, l.stats.Priority = l.Name, l.Priority
+	}
+	if t, ok := sink.(interface{ Traffic() (sent, received uint64) }); ok {
+		f.traffic = t.Traffic
+	}
+	if o.ExactlyOnce {
+		f.transactional, _ = sink.(Transactional)
+	}
+	return f
 }
 
-// Run forwards until the queue is at its declared end and all of it is
+// Run forwards until each queue is at its declared end and all of it is
 // acknowledged (nil), until ctx is done (its error), or until there is no sense
-// in going on: the queue is broken, the receiver gone for good, or GiveUp over.
+// in going on: a queue is broken, the receiver gone for good, or GiveUp over.
 // It must not be called twice at the same time.
 func (f *Forwarder) Run(ctx context.Context) error {
-	f.queue.Rewind()
-	defer func() { f.stats.abandoned(len(f.entries)) }()
-	var unacknowledged error // of the last Ack; a later one makes up for it
+	if f.o.ExactlyOnce && f.transactional == nil {
+		return fmt.Errorf("%s: exactly once is asked for, but a %T has no transactions", f.o.Name, f.sink)
+	}
+	for _, l := range f.lanes {
+		l.begin()
+	}
+	f.unacknowledged = nil
+	f.pace, f.turn = pace{}, turn{}
+	defer f.release()
 	for {
-		if err := f.gather(ctx); err != nil {
-			switch {
-			case !errors.Is(err, spool.ErrEnd):
-				return err
-			case unacknowledged != nil:
-				return fmt.Errorf("%s: everything is delivered, but the last acknowledgement is not stored, and some of it will be sent again: %w", f.o.Name, unacknowledged)
+		err := f.next(ctx)
+		if err == nil {
+			if err = f.deliver(ctx); err == errReleased {
+				f.release()
+				continue
 			}
+		}
+		switch {
+		case err == nil:
+			f.acknowledge()
+		case err != spool.ErrEnd:
+			return err
+		case f.unacknowledged != nil:
+			return fmt.Errorf("%s: everything is delivered, but the last acknowledgement is not stored, and some of it will be sent again: %w", f.o.Name, f.unacknowledged)
+		default:
 			return nil
 		}
-		if err := f.deliver(ctx); err != nil {
-			return err
-		}
-		var note []byte
-		if f.o.Note != nil {
-			note = f.o.Note()
-		}
-		unacknowledged = f.queue.Ack(f.entries[len(f.entries)-1].Index, note)
-		f.stats.acknowledged(len(f.entries), f.undecodable, f.missing, unacknowledged)
-		f.entries = f.entries[:0]
 	}
 }
 
-// gather waits for an entry and takes with it those that are there already.
-func (f *Forwarder) gather(ctx context.Context) error {
-	clear(f.records)
-	f.records, f.owners, f.entries = f.records[:0], f.owners[:0], f.entries[:0]
-	f.undecodable, f.missing = 0, 0
-	for size := 0; size < f.o.MaxBytes && len(f.records) < f.o.MaxRecords; {
-		var buffer []byte
-		n := len(f.entries)
-		if n < len(f.buffers) {
-			buffer = f.buffers[n][:0]
-		}
-		var entry spool.Entry
-		var err error
-		if n == 0 {
-			entry, err = f.next(ctx, buffer)
-		} else if entry, err = f.queue.TryNext(buffer); err != nil {
-			return nil // the next gather meets it again
-		}
-		if err != nil {
-			return err
-		}
-		if n == len(f.buffers) {
-			f.buffers = append(f.buffers, nil)
-		}
-		f.buffers[n] = entry.Payload
-		f.entries = append(f.entries, entry)
-		size += len(entry.Payload)
-		f.decode(entry)
+// acknowledge notes that the group is done with.
+func (f *Forwarder) acknowledge() {
+	g, l := &f.group, f.group.lane
+	f.unacknowledged = l.Queue.AckSpan(g.span, f.note())
+	if g.live {
+		l.front = g.span.To + 1
 	}
-	return nil
+	if l.partial.entry != 0 && g.has(l.partial.entry) {
+		l.partial = partial{}
+	}
+	f.mark()
+	f.stats.acknowledged(g, f.unacknowledged)
+	g.reset(nil)
 }
 
-// next waits for the next entry. A disk that fails is tried again, like a sink.
-func (f *Forwarder) next(ctx context.Context, buffer []byte) (spool.Entry, error) {
-	for b := f.backoff(); ; {
-		entry, err := f.queue.Next(ctx, buffer)
-		switch {
-		case err == nil, errors.Is(err, spool.ErrEnd):
-			return entry, err
-		case ctx.Err() != nil:
-			return entry, ctx.Err()
-		case errors.Is(err, spool.ErrClosed):
-			return entry, fmt.Errorf("%s: %w", f.o.Name, err)
-		}
-		if b.first() {
-			f.o.Logger.Warn("the queue cannot be read", "sink", f.o.Name, "cause", err)
-		}
-		f.stats.queueFailed(err)
-		if err := b.pause(ctx, err); err != nil {
-			return entry, fmt.Errorf("%s: read the queue: %w", f.o.Name, err)
-		}
+func (f *Forwarder) note() []byte {
+	if f.o.Note == nil {
+		return nil
+	}
+	return f.o.Note()
+}
+
+// release gives the group up: it will be read again.
+func (f *Forwarder) release() {
+	if f.group.lane != nil {
+		f.stats.abandoned(len(f.group.entries))
+		f.mark()
+		f.group.reset(nil)
 	}
 }
 
-func (f *Forwarder) decode(entry spool.Entry) {
-	f.missing += entry.Missing
-	before := len(f.records)
-	records, err := f.o.Decode(entry.Payload, f.records)
-	if err != nil {
-		err = fmt.Errorf("entry %d (%d bytes): %w", entry.Index, len(entry.Payload), err)
-		f.undecodable++
-		f.quarantine(entry, nil, err)
-		f.stats.read(entry, 0, err)
-		return
-	}
-	f.records = records
-	for range len(records) - before {
-		f.owners = append(f.owners, len(f.entries)-1)
-	}
-	f.stats.read(entry, len(records)-before, nil)
-}
-
-// deliver sends the group until the receiver has all of it but the poison.
-func (f *Forwarder) deliver(ctx context.Context) error {
-	_, err := f.send(ctx, 0, len(f.records))
-	return err
-}
-
-// send sends records[from:to] and returns where they end after the poison among
-// them was removed. Where the sink says that there is some, but not which, it
-// looks for it in the halves.
-func (f *Forwarder) send(ctx context.Context, from, to int) (end int, err error) {
-	if from >= to {
-		return to, nil
-	}
-	err = f.try(ctx, f.records[from:to])
-	if err == nil || !IsPermanent(err) {
-		return to, err
-	}
-	poison := make(map[int]bool)
-	for _, i := range Poisoned(err) {
-		if 0 <= i && i < to-from {
-			poison[from+i] = true
-		}
-	}
-	if len(poison) == 0 && to-from > 1 {
-		middle := from + (to-from)/2
-		end, err := f.send(ctx, from, middle)
-		if err != nil {
-			return end, err
-		}
-		return f.send(ctx, end, to-(middle-end))
-	}
-	if len(poison) == 0 {
-		poison[from] = true
-	}
-	f.remove(poison, err)
-	return f.send(ctx, from, to-len(poison))
-}
-
-// remove quarantines the records at the given positions and closes the gaps.
-func (f *Forwarder) remove(poison map[int]bool, cause error) {
-	kept := 0
-	for i := range f.records {
-		if poison[i] {
-			err := fmt.Errorf("%s: record %s: %w", f.o.Name, f.records[i].Key(), cause)
-			f.quarantine(f.entries[f.owners[i]], &f.records[i], err)
-			f.stats.poison(err)
-			continue
-		}
-		f.records[kept], f.owners[kept] = f.records[i], f.owners[i]
-		kept++
-	}
-	f.records, f.owners = f.records[:kept], f.owners[:kept]
-}
-
-// quarantine logs at most once a minute: a disk must not fill with the news of
-// what is counted anyway.
-func (f *Forwarder) quarantine(entry spool.Entry, record *Record, cause error) {
-	if now := time.Now(); now.Sub(f.quarantineLogged) >= time.Minute {
-		f.quarantineLogged = now
-		f.o.Logger.Warn("quarantined; more of it is counted, not logged, for a minute", "sink", f.o.Name, "cause", cause)
-	}
-	if f.o.Quarantine != nil {
-		f.o.Quarantine(entry, record, cause)
-	}
-}
-
-// try calls Send until it succeeds, or fails in a way that trying again does not
-// cure, or time is up.
-func (f *Forwarder) try(ctx context.Context, records []Record) error {
-	for b := f.backoff(); ; {
-		err := f.sink.Send(ctx, records)
-		if err == nil || IsPermanent(err) {
-			if !b.first() {
-				f.o.Logger.Info("sink is up", "sink", f.o.Name, "after", time.Since(b.since).Round(time.Millisecond), "tries", b.tries+1)
-			}
-			f.stats.up()
-			if err == nil {
-				f.stats.sent(records)
-			}
-			return err
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if errors.Is(err, ErrGone) {
-			return f.failed(err)
-		}
-		if b.first() {
-			f.o.Logger.Warn("sink is down", "sink", f.o.Name, "cause", err)
-		}
-		f.stats.down(err)
-		if err := b.pause(ctx, err); err != nil {
-			if ctx.Err() != nil {
-				return err
-			}
-			return f.failed(err)
-		}
-	}
-}
-
-// failed is the error of Run when the sink is beyond hope.
-func (f *Forwarder) failed(cause error) error {
-	s := f.stats.snapshot()
-	return fmt.Errorf("%s: %d records that were read (and whatever else is queued) are not delivered; they stay in the queue: %w", f.o.Name, s.Pending, cause)
+func (f *Forwarder) mark() {
+	l := f.group.lane
+	l.pending = l.Queue.Pending(l.pending[:0])
+	f.stats.marked(&f.group, l.pending)
 }
 
 // Stats is what the Forwarder has done so far. It is safe to call at any time.
-func (f *Forwarder) Stats() ForwarderStats { return f.stats.snapshot() }
+func (f *Forwarder) Stats() ForwarderStats {
+	s := f.stats.snapshot()
+	for i, l := range f.lanes {
+		l.pendingStats(&s.Classes[i])
+	}
+	if f.o.Budget != nil {
+		s.Budget = f.o.Budget.Stats()
+	}
+	return s
+}

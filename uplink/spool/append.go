@@ -148,7 +148,8 @@ func (s *Spool) putWaterLocked(w highWater) error {
 // lastStoredLocked is the last index that stands in a chapter, or stood in one
 // that was removed on purpose.
 func (s *Spool) lastStoredLocked() uint64 {
-	last := s.water.removedTo
+	gone := reach{s.water.removedTo, s.water.holes}
+	last := gone.last()
 	if n := len(s.chapters); n > 0 {
 		last = max(last, s.chapters[n-1].last)
 	}

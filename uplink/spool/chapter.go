@@ -55,6 +55,16 @@ func (ch *chapter) lostIn(from, to uint64) (n uint64) {
 	return n
 }
 
+// lostAt returns the unreadable span, as far as is known, that an index is in.
+func (ch *chapter) lostAt(index uint64) (Span, bool) {
+	for _, l := range ch.lost {
+		if l.From <= index && index <= l.To {
+			return l, true
+		}
+	}
+	return Span{}, false
+}
+
 func (ch *chapter) segment() string { return filepath.Join(ch.path, segmentName(ch.base)) }
 
 // segmentName is the name that tidwall/wal gives to a segment.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"slices"
 )
 
 // Start says where a cursor that is new begins.
@@ -32,15 +31,17 @@ type Entry struct {
 // cursor has its own place, kept on disk under its name.
 //
 // Reading and acknowledging are apart: Next runs ahead as far as the reader
-// likes, Ack says that everything up to an index is dealt with, and Rewind
-// returns to the first entry that is not. After a restart the cursor continues
-// there, so an entry is read at least once.
+// likes, Ack says that everything up to an index is dealt with, AckSpan that a
+// range is, and Rewind returns to the first entry that is not. After a restart
+// the cursor continues there, so an entry is read at least once. Next passes
+// over what is acknowledged.
 //
-// The methods are for one goroutine at a time, but for Ack and Acked, which are
-// safe for concurrent use.
+// Reading (Next, TryNext, Ready, Rewind, Seek, Close) is for one goroutine at a
+// time; acknowledging (Ack, AckSpan, Advance) and asking (Acked, Pending,
+// Position) are safe for concurrent use.
 type Cursor struct {
 	s *Spool
-	p *position
+	p *place
 
 	next   uint64 // the index to read
 	gone   uint64 // missing entries met since the last one read
@@ -66,7 +67,7 @@ func (s *Spool) Cursor(name string, from Start) (*Cursor, error) {
 	}
 	p := s.cursors[name]
 	if p == nil {
-		p = &position{name: name, wake: make(chan struct{}, 1)}
+		p = newPlace(name)
 		p.begin(s.oldestLocked())
 		if from == Newest {
 			p.begin(s.next)
@@ -80,7 +81,7 @@ func (s *Spool) Cursor(name string, from Start) (*Cursor, error) {
 		return nil, fmt.Errorf("spool: cursor %s is open already", name)
 	}
 	p.open = true
-	return &Cursor{s: s, p: p, next: p.acked + 1}, nil
+	return &Cursor{s: s, p: p, next: p.accounted.floor + 1}, nil
 }
 
 // RemoveCursor forgets a cursor, so that it holds no chapter back any more. It
@@ -124,59 +125,14 @@ func (s *Spool) oldestLocked() uint64 {
 // Name returns the cursor's name.
 func (c *Cursor) Name() string { return c.p.name }
 
-// Ack says that the entries up to and including index are dealt with, and keeps
-// a note of up to MaxNote bytes with it. Both are durable with the next sync.
-// The cursor never moves backwards: a smaller index than the last one does
-// nothing, the same one replaces the note.
-func (c *Cursor) Ack(index uint64, note []byte) error {
-	if len(note) > MaxNote {
-		return fmt.Errorf("spool: cursor %s: a note of %d bytes is too long, %d are allowed", c.p.name, len(note), MaxNote)
-	}
-	s := c.s
-	s.mu.Lock()
-	err := s.ackLocked(c.p, index, note)
-	s.mu.Unlock()
-	if err == nil && s.interval == SyncAlways {
-		err = s.Sync()
-	}
-	return err
-}
-
-func (s *Spool) ackLocked(p *position, index uint64, note []byte) error {
-	switch {
-	case s.closed || !p.open:
-		return ErrClosed
-	case index >= s.next:
-		return fmt.Errorf("spool: cursor %s: index %d cannot be acknowledged, the last entry is %d", p.name, index, s.next-1)
-	case index < p.acked:
-		return nil
-	}
-	p.acked = index
-	p.note = append(p.note[:0], note...)
-	if index > p.accounted {
-		s.accountLocked(p, index, false)
-	}
-	p.dirty = true
-	s.markDirty()
-	return nil
-}
-
-// Acked returns the last acknowledged index and its note; for a cursor that has
-// acknowledged nothing, the index before its first.
-func (c *Cursor) Acked() (index uint64, note []byte) {
-	c.s.mu.Lock()
-	defer c.s.mu.Unlock()
-	return c.p.acked, slices.Clone(c.p.note)
-}
-
 // Rewind returns to the first entry that is not acknowledged.
 func (c *Cursor) Rewind() { c.Seek(0) }
 
-// Seek goes to an index, in either direction but not before the first entry
-// that is not acknowledged: Next returns that entry, or the first one behind it.
+// Seek goes to an index, in either direction: Next returns that entry, or the
+// first pending one behind it.
 func (c *Cursor) Seek(index uint64) {
 	c.s.mu.Lock()
-	index = max(index, c.p.acked+1)
+	index = c.p.accounted.beyond(index)
 	c.s.mu.Unlock()
 	if index < c.next {
 		c.reader.close()
@@ -193,5 +149,6 @@ func (c *Cursor) Close() error {
 		return ErrClosed
 	}
 	c.p.open = false
+	c.p.wakeLocked()
 	return nil
 }

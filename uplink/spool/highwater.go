@@ -17,6 +17,9 @@ type highWater struct {
 	next      uint64 // the next index to give out
 	reserved  uint64 // the last index that may have been given out
 	removedTo uint64 // chapters up to this index were released or evicted
+	// holes are where chapters beyond removedTo were released, between others
+	// that are still wanted.
+	holes []Span
 
 	evictedTo      uint64 // the last evicted index
 	evictedEntries uint64
@@ -24,33 +27,52 @@ type highWater struct {
 	quarantined    uint64 // bytes ever put in quarantine
 }
 
-const highWaterVersion = 1
+const highWaterVersion = 2
+
+// maxHoles is as many as fit into a slot, with room for later fields.
+const maxHoles = 200
 
 // reserveBlock is how many indexes are reserved at once. A block costs one
 // write of a page.
 const reserveBlock = 4096
 
 // The value: version u64, flags u64 (bit 0: clean), then the numbers in the
-// order of the fields, u64 each. What a later version appends is ignored.
+// order of the fields, u64 each; from version 2 on, the number of holes u64 and
+// the holes, first and last index u64 each. What a later version appends is
+// ignored.
 func (h highWater) encode() []byte {
 	var flags uint64
 	if h.clean {
 		flags = 1
 	}
-	return appendNumbers(nil, highWaterVersion, flags, h.last, h.after, h.next, h.reserved, h.removedTo,
+	b := appendNumbers(nil, highWaterVersion, flags, h.last, h.after, h.next, h.reserved, h.removedTo,
 		h.evictedTo, h.evictedEntries, h.evictedBytes, h.quarantined)
+	return appendSpans(b, h.holes)
 }
 
 func parseHighWater(b []byte) (highWater, error) {
 	f := fields{b: b, ok: true}
-	f.uint64() // the version: meta refuses what is too new
+	version := f.uint64() // meta refuses what is too new
 	h := highWater{clean: f.uint64()&1 != 0}
 	for _, n := range []*uint64{&h.last, &h.after, &h.next, &h.reserved, &h.removedTo,
 		&h.evictedTo, &h.evictedEntries, &h.evictedBytes, &h.quarantined} {
 		*n = f.uint64()
 	}
+	if version > 1 {
+		h.holes = f.spans(0, maxHoles)
+	}
 	if !f.ok || h.after >= h.next || h.next > h.reserved+1 || h.evictedTo > h.removedTo || h.removedTo >= h.next {
 		return highWater{}, fmt.Errorf("high-water: its numbers contradict one another: %w", errDamaged)
 	}
 	return h, nil
+}
+
+// hole returns the hole that an index is in.
+func (h *highWater) hole(index uint64) (Span, bool) {
+	for _, s := range h.holes {
+		if s.From <= index && index <= s.To {
+			return s, true
+		}
+	}
+	return Span{}, false
 }

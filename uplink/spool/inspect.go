@@ -38,6 +38,7 @@ type ChapterInfo struct {
 type CursorInfo struct {
 	Name                                    string
 	Start, Acked                            uint64
+	Done                                    []Span // acknowledged beyond Acked
 	Acknowledged, Evicted, Missing, Skipped uint64
 	Note                                    []byte
 }
@@ -88,7 +89,7 @@ func inspect(dir string) (info Info, findings []Finding, err error) {
 	}
 	for _, n := range names {
 		name := filepath.Join("cursors", n.Name())
-		p := position{name: n.Name()}
+		p := newPlace(n.Name())
 		value, _, err := readSlots(disk{}, filepath.Join(dir, name))
 		if err == nil {
 			err = p.decode(value)
@@ -97,9 +98,9 @@ func inspect(dir string) (info Info, findings []Finding, err error) {
 			find(name, cause(err))
 			continue
 		}
-		info.Cursors = append(info.Cursors, CursorInfo{p.name, p.start, p.acked, p.acknowledged, p.evicted, p.missing, p.skipped, p.note})
+		info.Cursors = append(info.Cursors, CursorInfo{p.name, p.start, p.acked, p.accounted.islands, p.acknowledged, p.evicted, p.missing, p.skipped, p.note})
 	}
-	chapters, strange, err := listChapters(disk{}, filepath.Join(dir, "chapters"))
+	chapters, strange, err := readChapters(dir)
 	if err != nil {
 		return info, findings, fmt.Errorf("spool: %w", err)
 	}
@@ -113,6 +114,30 @@ func inspect(dir string) (info Info, findings []Finding, err error) {
 	}
 	info.QuarantineBytes = treeBytes(filepath.Join(dir, "quarantine"))
 	return info, findings, nil
+}
+
+// readChapters lists the chapters in a spool's directory.
+func readChapters(dir string) (chapters []*chapter, strange []string, err error) {
+	if chapters, strange, err = listChapters(disk{}, filepath.Join(dir, "chapters")); err != nil {
+		return nil, nil, err
+	}
+	// The mark is read after the names: what is no longer among them because it
+	// was released is noted in it by then.
+	var water highWater
+	if value, _, err := readSlots(disk{}, filepath.Join(dir, "high-water")); err == nil {
+		water, _ = parseHighWater(value)
+	}
+	chapters = slices.DeleteFunc(chapters, func(ch *chapter) bool {
+		_, hole := water.hole(ch.base)
+		return hole
+	})
+	joinChapters(chapters, water.holes)
+	for _, ch := range chapters {
+		if ch.base <= water.removedTo {
+			ch.last = ch.base - 1 // It is being removed: nobody misses what is not in it.
+		}
+	}
+	return chapters, strange, nil
 }
 
 // inspectChapter reads a chapter. It reports false if the chapter is gone,
@@ -164,7 +189,7 @@ func Scan(dir string) iter.Seq2[Entry, error] {
 			yield(Entry{}, fmt.Errorf("spool %s: %w", dir, err))
 			return
 		}
-		chapters, _, err := listChapters(disk{}, filepath.Join(dir, "chapters"))
+		chapters, _, err := readChapters(dir)
 		if err != nil {
 			yield(Entry{}, fmt.Errorf("spool: %w", err))
 			return

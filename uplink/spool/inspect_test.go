@@ -1,14 +1,10 @@
 package spool
 
 import (
-	"flag"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
 )
-
-var update = flag.Bool("update", false, "write the golden spool in testdata anew")
 
 // TestInspectChangesNothing looks at spools in all kinds of states.
 func TestInspectChangesNothing(t *testing.T) {
@@ -116,57 +112,5 @@ func TestInspectInUse(t *testing.T) {
 	close(stop)
 	if err := <-stopped; err != nil {
 		t.Fatal(err)
-	}
-}
-
-// TestGolden opens the spool that version 1 of the format wrote, as every later
-// version will have to: three entries, the first acknowledged, and a gap.
-func TestGolden(t *testing.T) {
-	golden := filepath.Join("testdata", "v1")
-	if *update {
-		if err := os.RemoveAll(golden); err != nil {
-			t.Fatal(err)
-		}
-		s := mustOpen(t, golden, Options{})
-		c := mustCursor(t, s, "sink", Oldest)
-		mustAppend(t, s, []byte("one"))
-		mustAppend(t, s, nil)
-		if err := c.Ack(1, []byte("a note")); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Sync(); err != nil {
-			t.Fatal(err)
-		}
-		crashed := filepath.Join(t.TempDir(), "spool")
-		copyTree(t, crashed, golden)
-		mustClose(t, s)
-		s = mustOpen(t, crashed, Options{})
-		mustAppend(t, s, []byte("three"))
-		mustClose(t, s)
-		copyTree(t, golden, crashed)
-		for _, empty := range []string{"LOCK", "quarantine", "trash"} {
-			os.Remove(filepath.Join(golden, empty))
-		}
-	}
-	dir := filepath.Join(t.TempDir(), "spool")
-	copyTree(t, dir, golden)
-	if findings, err := Verify(dir); err != nil || len(findings) > 0 {
-		t.Error(findings, err)
-	}
-	s := mustOpen(t, dir, Options{})
-	if r := s.Report(); r.Created || r.Unclean || r.Entries != 3 || len(r.Findings) > 0 {
-		t.Errorf("%+v", r)
-	}
-	c := mustCursor(t, s, "sink", Newest)
-	if index, note := c.Acked(); index != 1 || string(note) != "a note" {
-		t.Errorf("the cursor is at %d, %q", index, note)
-	}
-	entries := drain(t, c)
-	if len(entries) != 2 || entries[0].Index != 2 || len(entries[0].Payload) != 0 ||
-		entries[1].Index != reserveBlock+1 || string(entries[1].Payload) != "three" || entries[1].Missing != 0 {
-		t.Errorf("%+v", entries)
-	}
-	if st := checkBalance(t, s).Cursors[0]; st.Skipped != reserveBlock-2 {
-		t.Errorf("%+v", st)
 	}
 }

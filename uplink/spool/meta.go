@@ -20,7 +20,7 @@ import (
 // ends with the checksum of all that stands before it.
 const (
 	metaMagic     = "msspool\n"
-	formatVersion = 1
+	formatVersion = 2
 	metaBytes     = 8 + 4 + 16 + 8 + 4
 )
 
@@ -28,6 +28,7 @@ const (
 var ErrNewer = errors.New("made by a newer milepost")
 
 type meta struct {
+	version uint32 // as it is on disk; 0 if it is not
 	id      [16]byte
 	created time.Time
 }
@@ -60,10 +61,10 @@ func readMeta(fsys fileSystem, name string) (meta, error) {
 	if v := binary.LittleEndian.Uint32(b[8:]); v > formatVersion {
 		return meta{}, fmt.Errorf("%s: format version %d, this program knows up to %d: %w; upgrade it, or give it its own spool directory", name, v, formatVersion, ErrNewer)
 	}
-	if len(b) != metaBytes {
+	if len(b) != metaBytes || binary.LittleEndian.Uint32(b[8:]) == 0 {
 		return meta{}, fmt.Errorf("%s: %w", name, errDamaged)
 	}
-	m := meta{created: time.Unix(0, int64(binary.LittleEndian.Uint64(b[28:])))}
+	m := meta{version: binary.LittleEndian.Uint32(b[8:]), created: time.Unix(0, int64(binary.LittleEndian.Uint64(b[28:])))}
 	copy(m.id[:], b[12:])
 	return m, nil
 }

@@ -1,177 +1,145 @@
 package spool
 
 import (
-	"cmp"
+	"bytes"
+	"encoding/hex"
 	"fmt"
-	"path/filepath"
 	"slices"
-	"strings"
+	"strconv"
 )
 
-// position is a cursor as it stands on disk, in a slot file of its name. It is
-// guarded by Spool.mu, but for slots, which belong to who holds Spool.syncing.
-//
-// Of the indexes from start to accounted, each is counted in one of the four
-// sums; those behind are pending. So at any time
-// next - start = acknowledged + evicted + missing + skipped + pending.
-type position struct {
-	name  string
-	start uint64 // the first index that concerns it
-	acked uint64
-	// accounted is the last index in the sums: acked, or beyond that what was
-	// evicted.
-	accounted                               uint64
-	acknowledged, evicted, missing, skipped uint64
-	note                                    []byte
-
-	open      bool
-	waiting   bool // for a token in wake
-	dirty     bool
-	persisted uint64 // accounted as it is on disk
-	slots     *slotFile
-	wake      chan struct{}
+// Position is what a cursor has acknowledged, as a value that can be kept
+// elsewhere: where the entries go, say, in the same transaction.
+type Position struct {
+	Spool [16]byte // the ID of the spool; indexes mean nothing in another one
+	Acked uint64   // everything up to here
+	Done  []Span   // and these beyond it, ascending and apart; at most MaxSpans
 }
 
-const positionVersion = 1
-
-func (p *position) begin(at uint64) {
-	p.start, p.acked, p.accounted, p.persisted = at, at-1, at-1, at-1
+// Position returns what the cursor has acknowledged so far.
+func (c *Cursor) Position() Position {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	return Position{c.s.meta.id, c.p.acked, slices.Clone(c.p.accounted.islands)}
 }
 
-// The value: version u64, then start, acked, accounted, acknowledged, evicted,
-// missing, skipped and the length of the note, u64 each, and the note.
-func (p *position) encode() []byte {
-	b := appendNumbers(nil, positionVersion, p.start, p.acked, p.accounted,
-		p.acknowledged, p.evicted, p.missing, p.skipped, uint64(len(p.note)))
-	return append(b, p.note...)
-}
-
-func (p *position) decode(b []byte) error {
-	f := fields{b: b, ok: true}
-	f.uint64() // the version: meta refuses what is too new
-	for _, n := range []*uint64{&p.start, &p.acked, &p.accounted, &p.acknowledged, &p.evicted, &p.missing, &p.skipped} {
-		*n = f.uint64()
+// Advance acknowledges all that a position has and replaces the note. What the
+// cursor has acknowledged beyond it stays so. It is all or nothing: errors are
+// ErrSpans, and those that say that the position is of another spool or of
+// entries that this one never had.
+func (c *Cursor) Advance(p Position, note []byte) error {
+	if p.Spool != c.s.meta.id {
+		return fmt.Errorf("spool: cursor %s: the position is one in spool %x, this is spool %x", c.p.name, p.Spool, c.s.meta.id)
 	}
-	n := f.uint64()
-	if !f.ok || n > MaxNote || n > uint64(len(f.b)) || p.start == 0 || p.acked > p.accounted || p.accounted+1 < p.start {
-		return fmt.Errorf("cursor: its numbers contradict one another: %w", errDamaged)
+	if err := p.check(); err != nil {
+		return fmt.Errorf("spool: cursor %s: %w", c.p.name, err)
 	}
-	p.note = slices.Clone(f.b[:n])
-	p.persisted = p.accounted
+	return c.ack(note, func() error {
+		done := reach{p.Acked, p.Done}
+		if last := done.last(); last >= c.s.next {
+			return fmt.Errorf("spool: cursor %s: the position has acknowledged entry %d, the last entry here is %d: was the directory replaced by an older copy?", c.p.name, last, c.s.next-1)
+		}
+		spans := []Span{{1, p.Acked}}
+		sum := c.p.accounted.with(spans[0])
+		for _, span := range p.Done {
+			span = c.s.widenLocked(span)
+			spans = append(spans, span)
+			sum = sum.with(span)
+		}
+		if len(sum.islands) > MaxSpans {
+			return ErrSpans
+		}
+		for _, span := range spans {
+			c.s.ackLocked(c.p, span, note)
+		}
+		return nil
+	})
+}
+
+func (p *Position) check() error {
+	last := p.Acked
+	for _, s := range p.Done {
+		if s.From <= last+1 || s.To < s.From || s.To >= maxIndex {
+			return fmt.Errorf("a position whose spans do not ascend: %d to %d behind %d", s.From, s.To, last)
+		}
+		last = s.To
+	}
+	if last >= maxIndex || len(p.Done) > MaxSpans {
+		return fmt.Errorf("a position with index %d and %d spans is none", last, len(p.Done))
+	}
 	return nil
 }
 
-// create makes the slot file and writes the position to it.
-func (p *position) create(fsys fileSystem, dir string) (err error) {
-	if p.slots, err = openSlots(fsys, filepath.Join(dir, p.name), 0); err != nil {
-		return err
+// positionPrefix names the text form and its version.
+const positionPrefix = "spool1"
+
+// MarshalText writes the position in less than 1 KiB of ASCII without spaces:
+//
+//	spool1:ID:ACKED[:PENDING+DONE]…
+//
+// with the ID in 32 hexadecimal digits and the rest in base 36; PENDING indexes
+// are skipped, and the DONE next ones are a span.
+func (p Position) MarshalText() ([]byte, error) {
+	if err := p.check(); err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
 	}
-	if err = p.slots.put(p.encode()); err != nil {
-		p.slots.close()
-		fsys.Remove(filepath.Join(dir, p.name))
+	b := append([]byte(positionPrefix), ':')
+	b = hex.AppendEncode(b, p.Spool[:])
+	b = strconv.AppendUint(append(b, ':'), p.Acked, 36)
+	last := p.Acked
+	for _, s := range p.Done {
+		b = strconv.AppendUint(append(b, ':'), s.From-last-1, 36)
+		b = strconv.AppendUint(append(b, '+'), s.Len(), 36)
+		last = s.To
 	}
-	return err
+	return b, nil
 }
 
-func validName(name string) bool {
-	if name == "" || len(name) > 64 || name[0] == '.' || strings.HasSuffix(name, ".TEMP") {
-		return false
+// UnmarshalText reads what MarshalText wrote. An error that is ErrNewer says
+// that a newer milepost wrote it.
+func (p *Position) UnmarshalText(text []byte) error {
+	name, rest, _ := bytes.Cut(text, []byte{':'})
+	if string(name) != positionPrefix {
+		if version, ok := bytes.CutPrefix(name, []byte("spool")); ok {
+			if n, err := strconv.ParseUint(string(version), 10, 16); err == nil && n > 1 {
+				return fmt.Errorf("spool: a position of version %d: %w", n, ErrNewer)
+			}
+		}
+		return fmt.Errorf("spool: %.40q is no position", text)
 	}
-	for _, c := range []byte(name) {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
-			return false
+	parts := bytes.Split(rest, []byte{':'})
+	var read Position
+	ok := len(parts) >= 2 && len(parts) <= 2+MaxSpans && len(parts[0]) == hex.EncodedLen(len(read.Spool))
+	number := func(b []byte) uint64 {
+		n, err := strconv.ParseUint(string(b), 36, 63)
+		ok = ok && err == nil
+		return n
+	}
+	if ok {
+		_, err := hex.Decode(read.Spool[:], parts[0])
+		ok = err == nil
+		read.Acked = number(parts[1])
+		last := read.Acked
+		for _, part := range parts[2:] {
+			pending, done, _ := bytes.Cut(part, []byte{'+'})
+			// No sum can overflow: each part is below 1<<63, and so is last.
+			from := last + 1 + number(pending)
+			if ok = ok && from < maxIndex; !ok {
+				break
+			}
+			if last = from - 1 + number(done); last >= maxIndex {
+				ok = false
+				break
+			}
+			read.Done = append(read.Done, Span{from, last})
 		}
 	}
-	return true
-}
-
-// tally says what became of a range of indexes.
-type tally struct {
-	entries uint64 // readable, as far as is known
-	evicted uint64
-	missing uint64 // damaged or lost
-	skipped uint64 // set aside and never appended
-}
-
-// tallyLocked looks at the indexes from one to another, both included and below
-// s.next.
-func (s *Spool) tallyLocked(from, to uint64) (t tally) {
-	if from > to {
-		return t
+	if !ok {
+		return fmt.Errorf("spool: %.40q is no position", text)
 	}
-	if from <= s.water.evictedTo {
-		end := min(to, s.water.evictedTo)
-		t.evicted += end - from + 1
-		from = end + 1
+	if err := read.check(); err != nil {
+		return fmt.Errorf("spool: %w", err)
 	}
-	i, _ := slices.BinarySearchFunc(s.chapters, from, func(ch *chapter, index uint64) int { return cmp.Compare(ch.last, index) })
-	for ; i < len(s.chapters) && from <= to; i++ {
-		ch := s.chapters[i]
-		from = t.gap(from, to, ch.base, ch.after)
-		if end := min(to, ch.last); from <= end {
-			lost := ch.lostIn(from, end)
-			t.entries += end - from + 1 - lost
-			t.missing += lost
-			from = end + 1
-		}
-	}
-	// What is not in a chapter yet.
-	from = t.gap(from, to, s.flushed+1, s.after)
-	if from <= to {
-		t.entries += to - from + 1
-	}
-	return t
-}
-
-// gap tallies the indexes before base, where a chapter begins, and returns the
-// next one to look at.
-func (t *tally) gap(from, to, base, after uint64) uint64 {
-	end := min(to, base-1)
-	if from > end {
-		return from
-	}
-	all := end - from + 1
-	skipped := uint64(0)
-	if lo := max(from, after+1); lo <= end {
-		skipped = end - lo + 1
-	}
-	t.skipped += skipped
-	t.missing += all - skipped
-	return end + 1
-}
-
-// accountLocked moves p.accounted to an index and adds what lies between to the
-// sums: readable entries as acknowledged, or as evicted.
-func (s *Spool) accountLocked(p *position, to uint64, evicted bool) {
-	t := s.tallyLocked(max(p.accounted+1, p.start), to)
-	if evicted {
-		p.evicted += t.entries
-	} else {
-		p.acknowledged += t.entries
-	}
-	p.evicted += t.evicted
-	p.missing += t.missing
-	p.skipped += t.skipped
-	p.accounted = to
-	p.dirty = true
-}
-
-// loseLocked notes that entries of a chapter cannot be read.
-func (s *Spool) loseLocked(ch *chapter, l Span, cause string) {
-	n := l.Len() - ch.lostIn(l.From, l.To)
-	if n == 0 {
-		return
-	}
-	// Spans found later may take in earlier ones; they stay apart and ascend.
-	ch.lost = slices.DeleteFunc(ch.lost, func(k Span) bool {
-		if k.From > l.To || k.To < l.From {
-			return false
-		}
-		l.From, l.To = min(l.From, k.From), max(l.To, k.To)
-		return true
-	})
-	at, _ := slices.BinarySearchFunc(ch.lost, l, func(a, b Span) int { return cmp.Compare(a.From, b.From) })
-	ch.lost = slices.Insert(ch.lost, at, l)
-	s.counters.missing += n
-	s.log.Warn("entries are lost: they cannot be read", "file", ch.segment(), "from", l.From, "to", l.To, "entries", n, "cause", cause)
+	*p = read
+	return nil
 }

@@ -1,13 +1,11 @@
 package spool
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 )
 
 // Next returns the next entry and waits for it where there is none yet. The
@@ -21,7 +19,7 @@ func (c *Cursor) Next(ctx context.Context, dst []byte) (Entry, error) {
 		if err := ctx.Err(); err != nil {
 			return Entry{}, err
 		}
-		e, err := c.read(dst, true)
+		e, err := c.TryNext(dst)
 		if err != ErrNone {
 			return e, err
 		}
@@ -32,15 +30,27 @@ func (c *Cursor) Next(ctx context.Context, dst []byte) (Entry, error) {
 	}
 }
 
+// Ready returns a channel, always the same, that gets a token when a TryNext
+// that returned ErrNone may return something else now: after Append, End or
+// Close. Several cursors can be waited for with it:
+//
+//	for {
+//		e, err := c.TryNext(nil)
+//		if err == spool.ErrNone {
+//			<-c.Ready() // or select
+//			continue
+//		}
+//		…
+//	}
+//
+// A token may also come for nothing.
+func (c *Cursor) Ready() <-chan struct{} { return c.p.wake }
+
 // TryNext is Next without the waiting: the error ErrNone says that there is no
 // entry yet.
-func (c *Cursor) TryNext(dst []byte) (Entry, error) { return c.read(dst, false) }
-
-// read returns the next entry, or ErrNone; it then leaves word, if wait is set,
-// that the cursor wants to be woken.
-func (c *Cursor) read(dst []byte, wait bool) (Entry, error) {
+func (c *Cursor) TryNext(dst []byte) (Entry, error) {
 	for {
-		ch, size, last, err := c.locate(wait)
+		ch, size, last, err := c.locate()
 		if err != nil {
 			return Entry{}, err
 		}
@@ -58,8 +68,9 @@ func (c *Cursor) read(dst []byte, wait bool) (Entry, error) {
 }
 
 // locate returns the chapter that holds the next entry, moving c.next over what
-// is known to be missing; and how far the chapter is written.
-func (c *Cursor) locate(wait bool) (ch *chapter, size int64, last uint64, err error) {
+// is acknowledged or known to be missing; and how far the chapter is written.
+// Where it returns ErrNone, it leaves word that the cursor wants to be woken.
+func (c *Cursor) locate() (ch *chapter, size int64, last uint64, err error) {
 	s := c.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,12 +78,24 @@ func (c *Cursor) locate(wait bool) (ch *chapter, size int64, last uint64, err er
 		c.reader.close()
 		return nil, 0, 0, ErrClosed
 	}
+	for _, u := range c.p.unseen {
+		if u.To >= c.next {
+			t := s.tallyLocked(max(u.From, c.next), u.To)
+			c.gone += t.evicted + t.missing
+		}
+	}
+	c.p.unseen = c.p.unseen[:0]
+	c.next = c.p.accounted.beyond(c.next)
 	for ch = c.ch; ch == nil || ch.removed || c.next < ch.base || c.next > ch.last; {
-		i, _ := slices.BinarySearchFunc(s.chapters, c.next, func(ch *chapter, index uint64) int {
-			return cmp.Compare(ch.last, index)
-		})
-		if i < len(s.chapters) {
+		if i := s.chapterAtLocked(c.next); i < len(s.chapters) {
 			ch = s.chapters[i]
+			if ch.base > c.next {
+				c.skipLocked(ch.base)
+				if next := c.p.accounted.beyond(c.next); next > c.next {
+					c.next = next
+					continue
+				}
+			}
 			break
 		}
 		if s.batched > 0 {
@@ -85,13 +108,12 @@ func (c *Cursor) locate(wait bool) (ch *chapter, size int64, last uint64, err er
 		if s.ended {
 			return nil, 0, 0, ErrEnd
 		}
-		if wait && !c.p.waiting {
+		if !c.p.waiting {
 			c.p.waiting = true
 			s.waiting++
 		}
 		return nil, 0, 0, ErrNone
 	}
-	c.skipLocked(ch.base)
 	for _, l := range ch.lost {
 		if l.From <= c.next && c.next <= l.To {
 			c.skipLocked(l.To + 1)
@@ -100,13 +122,16 @@ func (c *Cursor) locate(wait bool) (ch *chapter, size int64, last uint64, err er
 	return ch, ch.size, ch.last, nil
 }
 
-// skipLocked moves on to an index over entries that are missing.
+// skipLocked moves on to an index over entries that are missing or acknowledged.
 func (c *Cursor) skipLocked(to uint64) {
-	if c.next < to {
-		t := c.s.tallyLocked(c.next, to-1)
-		c.gone += t.evicted + t.missing
-		c.next = to
+	if c.next >= to {
+		return
 	}
+	for _, gap := range c.p.accounted.gaps(nil, c.next, to-1) {
+		t := c.s.tallyLocked(gap.From, gap.To)
+		c.gone += t.evicted + t.missing
+	}
+	c.next = to
 }
 
 // readRecord reads the record with the index c.next. The index 0 says that it

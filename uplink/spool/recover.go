@@ -95,6 +95,9 @@ func (s *Spool) recover() error {
 	// that the mark was lost.
 	if !known {
 		s.meta = newMeta()
+	}
+	if s.meta.version < formatVersion {
+		s.meta.version = formatVersion
 		if err := writeFile(s.fs, filepath.Join(s.dir, "meta"), s.meta.encode()); err != nil {
 			return err
 		}
@@ -186,14 +189,14 @@ func (s *Spool) recoverCursors() (acked uint64, err error) {
 			continue
 		}
 		name := filepath.Join(s.cursorsDir(), f.Name())
-		p := &position{name: f.Name(), wake: make(chan struct{}, 1)}
+		p := newPlace(f.Name())
 		value, write, err := readSlots(s.fs, name)
 		if err == nil {
 			err = p.decode(value)
 		}
 		if errors.Is(err, errDamaged) {
 			s.setAsideFile(filepath.Join("cursors", f.Name()))
-			*p, write, err = position{name: f.Name(), wake: p.wake}, 0, nil
+			p, write, err = newPlace(f.Name()), 0, nil
 		}
 		if err == nil {
 			p.slots, err = openSlots(s.fs, name, write)
@@ -202,7 +205,7 @@ func (s *Spool) recoverCursors() (acked uint64, err error) {
 			return 0, err
 		}
 		s.cursors[p.name] = p
-		acked = max(acked, p.accounted)
+		acked = max(acked, p.accounted.last())
 	}
 	return acked, nil
 }

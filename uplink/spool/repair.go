@@ -17,6 +17,15 @@ func (s *Spool) recoverChapters() (used uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	found = slices.DeleteFunc(found, func(ch *chapter) bool {
+		_, hole := s.water.hole(ch.base)
+		if hole {
+			// A crash came between the high-water mark and the removal.
+			s.trash = append(s.trash, &removal{ch: ch, to: "trash"})
+		}
+		return hole
+	})
+	joinChapters(found, s.water.holes)
 	// From the newest to the oldest, until one has entries.
 	for len(found) > 0 {
 		ch := found[len(found)-1]
@@ -61,7 +70,7 @@ func (s *Spool) recoverChapters() (used uint64, err error) {
 }
 
 // listChapters finds the chapters below dir, ascending, and the names of what
-// is no chapter. The last index of the newest is not known yet, and base-1.
+// is no chapter. Their last indexes are not known yet, and base-1.
 func listChapters(fsys fileSystem, dir string) (chapters []*chapter, strange []string, err error) {
 	entries, err := fsys.ReadDir(dir)
 	if err != nil {
@@ -88,10 +97,22 @@ func listChapters(fsys fileSystem, dir string) (chapters []*chapter, strange []s
 	slices.SortFunc(chapters, func(a, b *chapter) int {
 		return cmp.Or(cmp.Compare(a.base, b.base), cmp.Compare(a.after, b.after))
 	})
-	for i := 1; i < len(chapters); i++ {
-		chapters[i-1].last = chapters[i].after
-	}
 	return chapters, strange, nil
+}
+
+// joinChapters sets the last index of all chapters but the newest: up to the
+// next one, or up to where others were removed.
+func joinChapters(chapters []*chapter, holes []Span) {
+	for i := 1; i < len(chapters); i++ {
+		ch := chapters[i-1]
+		ch.last = chapters[i].after
+		for _, h := range holes {
+			if h.From > ch.base {
+				ch.last = min(ch.last, h.From-1)
+				break
+			}
+		}
+	}
 }
 
 // repairNewest reads a chapter, sets aside what is damaged in it, and leaves

@@ -29,7 +29,7 @@ const (
 	slotMagic  = "mslt"
 	slotPage   = 4096
 	slotHeader = 16
-	maxValue   = 512
+	maxValue   = slotPage - slotHeader - 4
 )
 
 // slotFile is an open slot file. Not safe for concurrent use.

@@ -108,7 +108,7 @@ type Spool struct {
 	water      highWater
 	waterSlots *slotFile
 
-	cursors  map[string]*position
+	cursors  map[string]*place
 	waiting  int // cursors that wait for an entry
 	counters counters
 	ended    bool
@@ -130,7 +130,7 @@ func Open(dir string, opts Options) (*Spool, error) {
 
 func open(dir string, opts Options, fsys fileSystem) (*Spool, error) {
 	s := &Spool{
-		opts: opts, fs: fsys, log: opts.Logger, interval: opts.Sync, cursors: map[string]*position{},
+		opts: opts, fs: fsys, log: opts.Logger, interval: opts.Sync, cursors: map[string]*place{},
 		dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	s.room = sync.NewCond(&s.mu)
@@ -170,12 +170,24 @@ func (s *Spool) wakeLocked() {
 		return
 	}
 	for _, p := range s.cursors {
-		if p.waiting {
-			p.waiting = false
-			notify(p.wake)
-		}
+		p.wakeLocked()
 	}
 	s.waiting = 0
+}
+
+// wakeLocked leaves a token for a cursor that was told that there is nothing to
+// read.
+//
+// No wake-up is lost: the reader finds nothing and sets waiting in one hold of
+// Spool.mu, and whoever changes what there is to read does so in another. If
+// that comes first, the reader finds it; if it comes second, it finds waiting
+// set. A token that is still in the channel from before serves as well, as the
+// reader takes it only after it has set waiting, and then looks again.
+func (p *place) wakeLocked() {
+	if p.waiting {
+		p.waiting = false
+		notify(p.wake)
+	}
 }
 
 func (s *Spool) markDirty() { notify(s.dirty) }

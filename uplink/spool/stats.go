@@ -50,13 +50,14 @@ type CursorStats struct {
 	Name  string
 	Open  bool
 	Start uint64 // the first index that concerns the cursor
-	Acked uint64 // the last acknowledged index, Start-1 if there is none
+	Acked uint64 // all up to here is acknowledged or gone; Start-1 at first
+	Done  []Span // acknowledged beyond Acked
 
 	Acknowledged uint64 // entries
-	Pending      uint64 // readable entries behind Acked
+	Pending      uint64 // readable entries that are not acknowledged
 	Evicted      uint64 // entries removed for the quota before they were acknowledged
 	Missing      uint64 // entries that were lost or are unreadable
-	Skipped      uint64 // indexes set aside before a crash and never appended
+	Skipped      uint64 // indexes set aside before a crash, or released before the cursor was made
 }
 
 // Stats returns a snapshot.
@@ -76,9 +77,12 @@ func (s *Spool) Stats() Stats {
 		st.Entries += ch.entries()
 	}
 	for _, p := range s.cursors {
-		t := s.tallyLocked(p.accounted+1, s.next-1)
+		var t tally
+		for _, gap := range p.accounted.gaps(nil, p.start, s.next-1) {
+			t.add(s.tallyLocked(gap.From, gap.To))
+		}
 		st.Cursors = append(st.Cursors, CursorStats{
-			Name: p.name, Open: p.open, Start: p.start, Acked: p.acked,
+			Name: p.name, Open: p.open, Start: p.start, Acked: p.acked, Done: slices.Clone(p.accounted.islands),
 			Acknowledged: p.acknowledged, Pending: t.entries,
 			Evicted: p.evicted + t.evicted, Missing: p.missing + t.missing, Skipped: p.skipped + t.skipped,
 		})

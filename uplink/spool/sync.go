@@ -2,7 +2,6 @@ package spool
 
 import (
 	"fmt"
-	"path/filepath"
 	"time"
 )
 
@@ -174,7 +173,7 @@ func (s *Spool) syncCursors() (err error) {
 		if !p.dirty {
 			continue
 		}
-		value, accounted := p.encode(), p.accounted
+		value, accounted := p.encode(), p.accounted.clone()
 		p.dirty = false
 		s.mu.Unlock()
 		e := p.slots.put(value)
@@ -191,149 +190,4 @@ func (s *Spool) syncCursors() (err error) {
 		}
 	}
 	return err
-}
-
-// removal is a chapter to be taken away.
-type removal struct {
-	ch    *chapter
-	to    string // "trash" or "quarantine"
-	moved string // where it is by now, if it has left its place
-}
-
-// removeLocked takes chapter i out of the spool. Its files go with the next
-// sync.
-func (s *Spool) removeLocked(i int, to string) {
-	ch := s.chapters[i]
-	if ch.damaged {
-		to = "quarantine"
-	}
-	ch.removed = true
-	s.bytes -= ch.size
-	s.chapters = append(s.chapters[:i:i], s.chapters[i+1:]...)
-	s.trash = append(s.trash, &removal{ch: ch, to: to})
-}
-
-// evictLocked drops the oldest chapters until so many bytes more fit into the
-// quota. What a cursor has not acknowledged counts as evicted.
-func (s *Spool) evictLocked(more int64) {
-	if s.opts.MaxBytes <= 0 {
-		return
-	}
-	for len(s.chapters) > 0 && s.chapters[0] != s.current && s.bytes+more > s.opts.MaxBytes {
-		ch := s.chapters[0]
-		unread := len(s.cursors) == 0
-		for _, p := range s.cursors {
-			if p.accounted < ch.last {
-				unread = true
-				s.accountLocked(p, ch.last, true)
-			}
-		}
-		if unread {
-			s.water.evictedTo = ch.last
-			s.water.evictedEntries += ch.entries()
-			s.water.evictedBytes += uint64(ch.size)
-			if s.evicting.due("") {
-				s.log.Warn("the spool is full: evicting the oldest entries", "dir", s.dir, "from", ch.base, "to", ch.last, "entries", ch.entries())
-			}
-		}
-		s.water.removedTo = ch.last
-		s.removeLocked(0, "trash")
-	}
-}
-
-// releaseLocked drops the chapters that all cursors have passed durably.
-func (s *Spool) releaseLocked() {
-	if len(s.cursors) == 0 {
-		return
-	}
-	passed := s.next
-	for _, p := range s.cursors {
-		passed = min(passed, p.persisted)
-	}
-	for len(s.chapters) > 0 && s.chapters[0].done && s.chapters[0].last <= passed {
-		s.counters.released += s.chapters[0].entries()
-		s.water.removedTo = s.chapters[0].last
-		s.removeLocked(0, "trash")
-	}
-}
-
-// removeChapters takes removed chapters off the disk. The high-water mark says
-// so first: whatever a crash leaves of them is known to be of no use then, and
-// no directory needs a sync.
-func (s *Spool) removeChapters() (err error) {
-	s.mu.Lock()
-	s.releaseLocked()
-	trash := s.trash
-	if len(trash) == 0 {
-		s.mu.Unlock()
-		return nil
-	}
-	s.trash = nil
-	err = s.putWaterLocked(s.water)
-	s.mu.Unlock()
-
-	var left []*removal
-	for _, r := range trash {
-		if err == nil {
-			err = s.remove(r)
-		}
-		if err != nil {
-			left = append(left, r)
-		}
-	}
-	s.mu.Lock()
-	s.trash = append(left, s.trash...)
-	s.mu.Unlock()
-	return err
-}
-
-func (s *Spool) remove(r *removal) (err error) {
-	ch := r.ch
-	s.mu.Lock()
-	if ch.log != nil {
-		s.unsynced--
-		s.room.Broadcast()
-	}
-	ch.closeLog()
-	s.mu.Unlock()
-	if ch.file != nil {
-		ch.file.Close()
-		ch.file = nil
-	}
-	if r.moved == "" {
-		if r.moved, err = s.moveAway(ch.path, r.to); err != nil {
-			return fmt.Errorf("spool: removing a chapter: %w", err)
-		}
-		if r.to == "quarantine" {
-			s.mu.Lock()
-			s.water.quarantined += uint64(ch.size)
-			s.mu.Unlock()
-		}
-	}
-	if r.to == "trash" {
-		return s.fs.RemoveAll(r.moved)
-	}
-	return nil
-}
-
-// moveAway renames a file or directory into the trash or the quarantine, under
-// a name that is free there.
-func (s *Spool) moveAway(path, to string) (string, error) {
-	taken := map[string]bool{}
-	names, err := s.fs.ReadDir(filepath.Join(s.dir, to))
-	if err != nil {
-		return "", err
-	}
-	for _, n := range names {
-		taken[n.Name()] = true
-	}
-	name := filepath.Base(path)
-	for i := 1; taken[name]; i++ {
-		name = fmt.Sprintf("%s.%d", filepath.Base(path), i)
-	}
-	moved := filepath.Join(s.dir, to, name)
-	if err := s.fs.Rename(path, moved); err != nil {
-		return "", err
-	}
-	return moved, nil
 }

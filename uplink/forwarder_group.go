@@ -1,0 +1,125 @@
+package uplink
+
+import (
+	"fmt"
+	"time"
+
+	"milepost/uplink/spool"
+)
+
+// group is what is sent at once: entries of one lane and their records. There is
+// one in a Forwarder, whose memory is used again.
+type group struct {
+	lane *lane
+	live bool
+	// complete says that nothing live was left behind it.
+	complete bool
+	// span is what is done with when the group is.
+	span spool.Span
+
+	entries []spool.Entry
+	bytes   int    // of payload
+	arena   []byte // memory of the payloads, as far as they fit
+	used    int    // of the arena
+
+	records []Record
+	origins []origin // of the records
+	// undecodable counts entries of the group, missing those before them.
+	undecodable, missing uint64
+}
+
+// origin is where a record comes from.
+type origin struct {
+	entry  int // as a position in entries
+	number int // among the records of the entry
+}
+
+// maxArena is the most memory that is kept for payloads, in bytes.
+const maxArena = 1<<20 + 128<<10
+
+func (g *group) reset(l *lane) {
+	if g.used > cap(g.arena) && g.used <= maxArena {
+		g.arena = make([]byte, min(g.used+g.used/4, maxArena))
+	}
+	clear(g.records)
+	*g = group{
+		lane: l, entries: g.entries[:0], arena: g.arena,
+		records: g.records[:0], origins: g.origins[:0],
+	}
+}
+
+// buffer is memory for the next entry's payload.
+func (g *group) buffer() []byte {
+	used := min(g.used, cap(g.arena))
+	return g.arena[used:used]
+}
+
+func (g *group) add(entry spool.Entry) {
+	g.entries = append(g.entries, entry)
+	g.bytes += len(entry.Payload)
+	g.used += len(entry.Payload)
+}
+
+func (g *group) dropFirst() {
+	g.bytes -= len(g.entries[0].Payload)
+	g.entries = g.entries[:copy(g.entries, g.entries[1:])]
+}
+
+func (g *group) has(index uint64) bool { return g.span.From <= index && index <= g.span.To }
+
+// decode adds the records of an entry of the group to it, but for those that the
+// sink has already.
+func (f *Forwarder) decode(i int) {
+	g, l := &f.group, f.group.lane
+	entry := g.entries[i]
+	g.missing += entry.Missing
+	before := len(g.records)
+	records, err := f.o.Decode(entry.Payload, g.records)
+	if err != nil {
+		err = fmt.Errorf("entry %d (%d bytes): %w", entry.Index, len(entry.Payload), err)
+		g.undecodable++
+		f.quarantine(entry, nil, err)
+		f.stats.read(entry, 0, err)
+		return
+	}
+	n, done := len(records)-before, 0
+	if l.partial.entry == entry.Index {
+		done = min(l.partial.records, n)
+		records = append(records[:before], records[before+done:]...)
+	}
+	g.records = records
+	for number := done; number < n; number++ {
+		g.origins = append(g.origins, origin{i, number})
+	}
+	l.learn(len(entry.Payload), n)
+	f.stats.read(entry, n-done, nil)
+}
+
+// remove quarantines the records at the given positions and closes the gaps.
+func (f *Forwarder) remove(poison map[int]bool, cause error) {
+	g := &f.group
+	kept := 0
+	for i := range g.records {
+		if poison[i] {
+			err := fmt.Errorf("%s: record %s: %w", f.o.Name, g.records[i].Key(), cause)
+			f.quarantine(g.entries[g.origins[i].entry], &g.records[i], err)
+			f.stats.poison(err)
+			continue
+		}
+		g.records[kept], g.origins[kept] = g.records[i], g.origins[i]
+		kept++
+	}
+	g.records, g.origins = g.records[:kept], g.origins[:kept]
+}
+
+// quarantine logs at most once a minute: a disk must not fill with the news of
+// what is counted anyway.
+func (f *Forwarder) quarantine(entry spool.Entry, record *Record, cause error) {
+	if now := time.Now(); now.Sub(f.quarantineLogged) >= time.Minute {
+		f.quarantineLogged = now
+		f.logger.Warn("quarantined; more of it is counted, not logged, for a minute", "sink", f.o.Name, "cause", cause)
+	}
+	if f.o.Quarantine != nil {
+		f.o.Quarantine(entry, record, cause)
+	}
+}

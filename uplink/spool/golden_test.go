@@ -1,0 +1,102 @@
+package spool
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden spool of the present format in testdata anew")
+
+// openGolden opens a copy of a spool that is checked in, twice: what was made
+// of it the first time is of the present format.
+func openGolden(t *testing.T, name string, check func(*Spool)) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "spool")
+	copyTree(t, dir, filepath.Join("testdata", name))
+	for range 2 {
+		if findings, err := Verify(dir); err != nil || len(findings) > 0 {
+			t.Error(findings, err)
+		}
+		s := mustOpen(t, dir, Options{})
+		if r := s.Report(); r.Created || r.Unclean || len(r.Findings)+len(r.Missing) > 0 {
+			t.Errorf("%+v", r)
+		}
+		check(s)
+		mustClose(t, s)
+		m, err := readMeta(disk{}, filepath.Join(dir, "meta"))
+		if err != nil || m.version != formatVersion || m.id != s.ID() {
+			t.Errorf("%+v, %v", m, err)
+		}
+	}
+}
+
+// TestGolden1 opens the spool that version 1 of the format wrote, as every later
+// version will have to: three entries, the first acknowledged, and a gap.
+func TestGolden1(t *testing.T) {
+	openGolden(t, "v1", func(s *Spool) {
+		if n := s.Report().Entries; n != 3 {
+			t.Errorf("%d entries", n)
+		}
+		c := mustCursor(t, s, "sink", Newest)
+		if index, note := c.Acked(); index != 1 || string(note) != "a note" {
+			t.Errorf("the cursor is at %d, %q", index, note)
+		}
+		entries := drain(t, c)
+		if len(entries) != 2 || entries[0].Index != 2 || len(entries[0].Payload) != 0 ||
+			entries[1].Index != reserveBlock+1 || string(entries[1].Payload) != "three" || entries[1].Missing != 0 {
+			t.Errorf("%+v", entries)
+		}
+		if st := checkBalance(t, s).Cursors[0]; st.Skipped != reserveBlock-2 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// TestGolden2 opens the spool that version 2 wrote: of nine entries, a chapter
+// each, the first and the last are pending, a chapter between others is gone,
+// and an older cursor wants a part.
+func TestGolden2(t *testing.T) {
+	golden := filepath.Join("testdata", "v2")
+	if *update {
+		if err := os.RemoveAll(golden); err != nil {
+			t.Fatal(err)
+		}
+		s := mustOpen(t, golden, Options{ChapterBytes: 1})
+		a, b := mustCursor(t, s, "a", Oldest), mustCursor(t, s, "b", Oldest)
+		for n := uint64(1); n <= 9; n++ {
+			mustAppend(t, s, payloadOf(n))
+		}
+		for _, err := range []error{s.Sync(), a.AckSpan(Span{2, 8}, []byte("a note")), b.AckSpan(Span{4, 5}, nil), b.AckSpan(Span{7, 7}, nil)} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		mustClose(t, s)
+		for _, empty := range []string{"LOCK", "quarantine", "trash"} {
+			os.Remove(filepath.Join(golden, empty))
+		}
+	}
+	openGolden(t, "v2", func(s *Spool) {
+		if st := s.Stats(); st.Chapters != 6 || st.Entries != 6 {
+			t.Errorf("%+v", st)
+		}
+		for name, want := range map[string][]uint64{"a": {1, 9}, "b": {1, 2, 3, 6, 8, 9}} {
+			var got []uint64
+			for _, e := range drain(t, mustCursor(t, s, name, Newest)) {
+				if string(e.Payload) != string(payloadOf(e.Index)) || e.Missing != 0 {
+					t.Errorf("%+v", e)
+				}
+				got = append(got, e.Index)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("cursor %s: %v", name, got)
+			}
+		}
+		if st := checkBalance(t, s).Cursors[0]; st.Acknowledged != 7 || st.Pending != 2 || !slices.Equal(st.Done, []Span{{2, 8}}) {
+			t.Errorf("%+v", st)
+		}
+	})
+}
