@@ -12,6 +12,7 @@ import (
 
 	"milepost/uplink"
 	"milepost/uplink/kafka"
+	"milepost/uplink/spool"
 	"milepost/uplink/uplinktest"
 	"milepost/uplink/uplinktest/kafkaserver"
 	"milepost/uplink/uplinktest/proxy"
@@ -53,7 +54,7 @@ const patience = time.Minute
 type delivery struct {
 	t         *testing.T
 	server    *kafkaserver.Server
-	queue     *uplinktest.Queue
+	queue     *spool.Spool
 	forwarder *uplink.Forwarder
 	result    chan error
 	next      uint64 // sequence
@@ -90,8 +91,16 @@ func deliver(t *testing.T, server *kafkaserver.Server, o kafka.Options) *deliver
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &delivery{t: t, server: server, queue: uplinktest.NewQueue(), result: make(chan error, 1), next: 1, poison: make(map[uint64]bool)}
-	d.forwarder = uplink.NewForwarder(d.queue, sink, uplink.ForwarderOptions{
+	queue, err := spool.Open(t.TempDir(), spool.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cursor, err := queue.Cursor("kafka", spool.Oldest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &delivery{t: t, server: server, queue: queue, result: make(chan error, 1), next: 1, poison: make(map[uint64]bool)}
+	d.forwarder = uplink.NewForwarder(cursor, sink, uplink.ForwarderOptions{
 		Name: "kafka", Decode: decodeEntry, MaxRecords: 500,
 		MinBackoff: 50 * time.Millisecond, MaxBackoff: 500 * time.Millisecond,
 	})
@@ -105,6 +114,8 @@ func deliver(t *testing.T, server *kafkaserver.Server, o kafka.Options) *deliver
 		cancel()
 		<-ended
 		sink.Close()
+		cursor.Close()
+		queue.Close()
 	})
 	return d
 }
@@ -113,14 +124,21 @@ func deliver(t *testing.T, server *kafkaserver.Server, o kafka.Options) *deliver
 func (d *delivery) add(n uint64) {
 	const most = 100 // in an entry
 	for ; n > 0; n -= min(n, most) {
-		d.queue.Append(entry(d.next, min(n, most), false), 0)
+		d.append(entry(d.next, min(n, most), false))
 		d.next += min(n, most)
+	}
+}
+
+func (d *delivery) append(entry []byte) {
+	d.t.Helper()
+	if _, err := d.queue.Append(entry); err != nil {
+		d.t.Fatal(err)
 	}
 }
 
 // addPoison queues a record that the broker will never take.
 func (d *delivery) addPoison() {
-	d.queue.Append(entry(d.next, 1, true), 0)
+	d.append(entry(d.next, 1, true))
 	d.poison[d.next] = true
 	d.next++
 }
@@ -161,7 +179,9 @@ func (d *delivery) waitDown() uplink.ForwarderStats {
 // copies if that is promised, and nothing else.
 func (d *delivery) finish(ordered bool) uplink.ForwarderStats {
 	d.t.Helper()
-	d.queue.End()
+	if err := d.queue.End(); err != nil {
+		d.t.Fatal(err)
+	}
 	select {
 	case err := <-d.result:
 		if err != nil {
