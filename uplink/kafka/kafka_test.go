@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"milepost/uplink"
 	"milepost/uplink/kafka"
 	"milepost/uplink/uplinktest"
@@ -132,6 +134,12 @@ func received(t *testing.T, broker *kafkabroker.Broker, encoding uplink.Encoding
 	if err != nil {
 		t.Error(err)
 	}
+	return decode(t, messages, encoding)
+}
+
+// decode reads messages, and checks their keys and headers.
+func decode(t *testing.T, messages []*kgo.Record, encoding uplink.Encoding) (records []uplink.Record) {
+	t.Helper()
 	for _, m := range messages {
 		var of []uplink.Record
 		var err error
@@ -169,7 +177,7 @@ func TestUnknownTopic(t *testing.T) {
 	}
 	defer sink.Close()
 	err = sink.Send(t.Context(), uplinktest.Records(1, 10))
-	if err == nil || uplink.IsPermanent(err) || !strings.Contains(err.Error(), "create it") {
+	if err == nil || uplink.IsPermanent(err) || !strings.Contains(err.Error(), "create the topic") {
 		t.Fatalf("Send to a topic that is not there: %v", err)
 	}
 	if err := broker.Cluster().CreateTopic("drives", 3, nil); err != nil {

@@ -1,0 +1,209 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"milepost/uplink"
+)
+
+// delivery is how far the messages of some records are.
+type delivery struct {
+	open atomic.Int64  // messages whose promise is open, and 1 until all are made
+	done chan struct{} // closed when there is none
+
+	mu       sync.Mutex
+	messages int
+	err      error         // the first one of a message
+	failed   []*kgo.Record // that message, and the others that failed
+
+	// What follows belongs to the goroutine that makes the messages until done.
+	poison  []int // positions of records that no message can hold
+	problem error // that kept the rest from being made
+}
+
+// produce makes messages of the records, hands them to the client, and waits until
+// it has delivered all of them or cannot. While the last messages are made, the
+// first are on their way. It returns an error if any was not delivered, but for
+// poison. Then the client may be closed. Extra messages go first.
+func (p *producer) produce(ctx context.Context, records []uplink.Record, extra ...*kgo.Record) (*delivery, error) {
+	d := &delivery{done: make(chan struct{})}
+	d.open.Store(1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	handed := make(chan struct{})
+	go func(client *kgo.Client) { // Produce blocks while the client's buffer is full
+		defer close(handed)
+		for _, m := range extra {
+			d.open.Add(1)
+			client.Produce(ctx, m, d.promise)
+		}
+		p.hand(ctx, client, records, d)
+		d.release()
+		client.Flush(ctx) // without this the last batch waits for company
+	}(p.client)
+	defer func() {
+		cancel()
+		<-handed
+	}()
+
+	// Where nothing moves the link is under suspicion; it is convicted sooner if
+	// the client cannot even dial.
+	ticker := time.NewTicker(p.o.AckTimeout / 12)
+	defer ticker.Stop()
+	moved := time.Now()
+	for before := d.open.Load(); ; {
+		select {
+		case <-d.done:
+			return d, d.result()
+		case <-ctx.Done():
+			p.abandon(cancel, d)
+			return d, ctx.Err()
+		case now := <-ticker.C:
+			left := d.open.Load()
+			still := now.Sub(moved)
+			switch {
+			case left != before:
+				before, moved = left, now
+			case still >= p.o.AckTimeout, still >= p.o.AckTimeout/3 && p.dials.failure() != nil:
+				p.abandon(cancel, d)
+				return d, fmt.Errorf("no progress for %v; the broker or the link is stuck", still.Round(time.Millisecond))
+			}
+		}
+	}
+}
+
+// hand makes the messages and hands them over. Once there is poison, the rest is
+// only searched for more: all of it has to be sent again.
+func (p *producer) hand(ctx context.Context, client *kgo.Client, records []uplink.Record, d *delivery) {
+	p.out.reset(len(records))
+	promise := d.promise
+	for i := 0; i < len(records); {
+		if ctx.Err() != nil {
+			d.problem = ctx.Err()
+			return
+		}
+		topic := p.topics.of(&records[i])
+		if topic == "" {
+			d.poison = append(d.poison, i)
+			i++
+			continue
+		}
+		var frame []byte
+		if p.registry != nil {
+			if frame, d.problem = p.registry.frame(ctx, topic); d.problem != nil {
+				return
+			}
+		}
+		end := i + 1
+		if p.o.Encoding == uplink.OTLP { // one device a message: it is the key
+			for end < len(records) && records[end].Device == records[i].Device && p.topics.of(&records[end]) == topic {
+				end++
+			}
+		}
+		m, n := p.out.add(records, i, end, topic, frame, p.limit)
+		if m == nil {
+			d.poison = append(d.poison, i)
+			i++
+			continue
+		}
+		if len(d.poison) == 0 {
+			d.open.Add(1)
+			client.Produce(ctx, m, promise)
+		}
+		i += n
+	}
+}
+
+// promise notes what became of a message.
+func (d *delivery) promise(m *kgo.Record, err error) {
+	d.mu.Lock()
+	d.messages++
+	if err != nil {
+		if d.failed = append(d.failed, m); d.err == nil {
+			d.err = err
+		}
+	}
+	d.mu.Unlock()
+	d.release()
+}
+
+func (d *delivery) release() {
+	if d.open.Add(-1) == 0 {
+		close(d.done)
+	}
+}
+
+// result is the error of a delivery that is done.
+func (d *delivery) result() error {
+	if d.err != nil {
+		return d.err
+	}
+	return d.problem
+}
+
+// abandon closes the client and waits for its last promises: then nothing refers
+// to the messages any more.
+func (p *producer) abandon(cancel func(), d *delivery) {
+	cancel()
+	p.drop()
+	<-d.done
+}
+
+// shrink makes batches smaller after the brokers have refused one, and reports
+// whether there is any sense in that. They know their limit best; where they do
+// not tell it, it is searched for by halves.
+func (p *producer) shrink(ctx context.Context, d *delivery) bool {
+	var told int
+	err := p.within(ctx, p.o.DialTimeout, func(ctx context.Context) (err error) {
+		told, err = maxMessageBytes(ctx, p.client, d.failed[0].Topic)
+		return err
+	})
+	p.drop() // a client's limit is fixed
+	switch {
+	case err == nil && 0 < told && told < p.limit:
+		p.limit = told
+	case p.limit < smallestBatch:
+		return false
+	default:
+		p.limit /= 2
+	}
+	return true
+}
+
+// smallestBatch is where the search for a limit ends.
+const smallestBatch = 2048
+
+// maxMessageBytes asks for the limit of a topic's batches.
+func maxMessageBytes(ctx context.Context, client *kgo.Client, topic string) (int, error) {
+	const key = "max.message.bytes"
+	request := kmsg.NewPtrDescribeConfigsRequest()
+	resource := kmsg.NewDescribeConfigsRequestResource()
+	resource.ResourceType, resource.ResourceName, resource.ConfigNames = kmsg.ConfigResourceTypeTopic, topic, []string{key}
+	request.Resources = append(request.Resources, resource)
+	response, err := request.RequestWith(ctx, client)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range response.Resources {
+		if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
+			return 0, err
+		}
+		for _, c := range r.Configs {
+			if c.Name == key && c.Value != nil {
+				var n int
+				_, err := fmt.Sscan(*c.Value, &n)
+				return n, err
+			}
+		}
+	}
+	return 0, errors.New("the broker does not tell " + key)
+}
