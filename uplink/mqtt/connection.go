@@ -10,110 +10,154 @@ import (
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
 const (
-	// writeTimeout limits one write of paho to the socket: on a slow link the
-	// largest payload needs some seconds.
-	writeTimeout = 20 * time.Second
-	// goodbye limits sending DISCONNECT.
+	// goodbye limits what Close still has to say.
 	goodbye = time.Second
+	// pingDelay is how much later than after KeepAlive the answer to paho's ping
+	// may come: it looks every 5 s, and a slow link takes its time.
+	pingDelay = 15 * time.Second
+	// never is longer than a connection lives.
+	never = 10 * 365 * 24 * time.Hour
 )
 
 // connection is one connection to the broker, from CONNECT to its loss.
 type connection struct {
 	client paho.Client
 	socket *socket
-	// messages go to the publisher, the goroutine that calls Publish, which
-	// blocks while a write does. It ends when messages is closed.
-	messages  chan *message
-	published chan struct{} // closed when it has ended
+	since  time.Time
+	// greeted is set when greet was called.
+	greeted bool
 }
 
 // dial connects. Everything, handshakes included, ends soon after ctx does.
-func dial(ctx context.Context, u *url.URL, o *Options) (*connection, error) {
-	ctx, cancel := context.WithTimeout(ctx, o.DialTimeout)
+func (s *Sink) dial(ctx context.Context) (*connection, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.o.DialTimeout, fmt.Errorf("not connected after %v", s.o.DialTimeout))
 	defer cancel()
-	c := &connection{messages: make(chan *message), published: make(chan struct{})}
-	stop := func() bool { return true }
-	options := paho.NewClientOptions().
-		AddBroker("tcp://" + u.Host). // for paho's loop only: the next line dials
-		SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) {
-			conn, err := open(ctx, u, o.TLS)
-			if err != nil {
-				return nil, err
-			}
-			c.socket = newSocket(conn)
-			stop = context.AfterFunc(ctx, func() { conn.Close() })
-			return c.socket, nil
-		}).
-		SetProtocolVersion(4).
-		SetClientID(o.ClientID).
-		SetUsername(o.Username).
-		SetPassword(o.Password).
-		SetStore(paho.NewMemoryStore()).
-		SetCleanSession(true).
-		SetAutoReconnect(false).
-		SetConnectRetry(false).
-		SetOrderMatters(false).
-		SetKeepAlive(o.KeepAlive).
-		SetConnectTimeout(o.DialTimeout).
-		SetWriteTimeout(writeTimeout).
-		SetConnectionLostHandler(func(_ paho.Client, err error) { c.socket.fail(err) })
-	c.client = paho.NewClient(options)
+	c, err := s.handshake(ctx)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return c, err
+}
+
+func (s *Sink) handshake(ctx context.Context) (*connection, error) {
+	var opening opening
+	defer opening.end() // unless it has come to something
+	conn, err := opening.open(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	c := &connection{socket: newSocket(conn, opening.raw), since: time.Now()}
+	c.client = paho.NewClient(s.clientOptions(c.socket))
 	token := c.client.Connect()
 	<-token.Done()
 	if err := token.Error(); err != nil {
-		if c.socket != nil {
-			c.socket.Close()
-		}
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("no answer within %v: %w", o.DialTimeout, err)
-		}
 		return nil, err
 	}
-	c.socket.armed.Store(true)
-	go c.publisher()
-	if !stop() { // ctx ended in the last instant and has closed the connection
+	if !opening.done() { // ctx ended in the last instant and has closed the connection
 		c.abort()
 		return nil, ctx.Err()
 	}
 	return c, nil
 }
 
-func open(ctx context.Context, u *url.URL, config *tls.Config) (net.Conn, error) {
-	var dialer net.Dialer
-	if u.Scheme == "mqtt" {
-		return dialer.DialContext(ctx, "tcp", u.Host)
+func (s *Sink) clientOptions(socket *socket) *paho.ClientOptions {
+	o := paho.NewClientOptions().
+		AddBroker("tcp://" + s.url.Host). // for paho's loop only: the connection is there
+		SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return socket, nil }).
+		SetProtocolVersion(4).
+		SetClientID(s.o.ClientID).
+		SetUsername(s.o.Username).
+		SetPassword(s.o.Password).
+		SetStore(noStore{}).
+		SetCleanSession(true).
+		SetAutoReconnect(false).
+		SetConnectRetry(false).
+		SetOrderMatters(true).
+		SetKeepAlive(s.o.KeepAlive).
+		// paho would stop its workers, perhaps in the very moment of a Publish. The
+		// silence is noticed before something is sent, and while it is.
+		SetPingTimeout(never).
+		SetConnectTimeout(s.o.DialTimeout).
+		SetWriteTimeout(s.o.AckTimeout).
+		SetConnectionLostHandler(func(_ paho.Client, err error) { socket.fail(err) }) // by what it cannot read
+	if p := &s.o.Presence; p.Topic != "" {
+		o.SetBinaryWill(p.Topic, p.Offline, 1, !p.Transient)
 	}
-	return (&tls.Dialer{NetDialer: &dialer, Config: config}).DialContext(ctx, "tcp", u.Host)
+	return o
 }
 
-func (c *connection) publisher() {
-	defer close(c.published)
-	for m := range c.messages {
-		m.token <- c.client.Publish(m.topic, 1, false, m.payload)
+// opening is a connection that is being made. It is closed when its context ends
+// before it is done.
+type opening struct {
+	raw  net.Conn // nil before there is one
+	stop func() bool
+}
+
+// open makes the connection that MQTT goes over.
+func (o *opening) open(ctx context.Context, s *Sink) (net.Conn, error) {
+	switch s.url.Scheme {
+	case "ws", "wss":
+		return openWebSocket(ctx, s.url, s.o.Header, s.o.TLS, func(ctx context.Context, _, addr string) (net.Conn, error) {
+			return o.dial(ctx, addr, &s.traffic)
+		})
+	case "mqtts":
+		raw, err := o.dial(ctx, s.url.Host, &s.traffic)
+		if err != nil {
+			return nil, err
+		}
+		c := tls.Client(raw, s.o.TLS)
+		return c, c.HandshakeContext(ctx)
+	}
+	return o.dial(ctx, s.url.Host, &s.traffic)
+}
+
+func (o *opening) dial(ctx context.Context, addr string, t *traffic) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	o.raw = &counted{conn, t}
+	o.stop = context.AfterFunc(ctx, func() { conn.Close() })
+	return o.raw, nil
+}
+
+// done says that the connection is made. It returns false if it was closed.
+func (o *opening) done() bool {
+	ok := o.stop()
+	o.raw = nil
+	return ok
+}
+
+func (o *opening) end() {
+	if o.raw != nil {
+		o.stop()
+		o.raw.Close()
 	}
 }
 
 // lost is closed when the connection is.
 func (c *connection) lost() <-chan struct{} { return c.socket.failed }
 
-// cause is why the connection was lost; for when lost is closed.
-func (c *connection) cause() error { return fmt.Errorf("connection lost: %w", c.socket.err) }
-
-var errAborted = errors.New("given up")
-
 // abort ends the connection without any more ado.
 func (c *connection) abort() {
 	c.socket.fail(errAborted)
-	c.socket.SetDeadline(time.Unix(1, 0)) // ends a write that is under way
-	c.disconnect()
-}
-
-// disconnect ends the connection as the protocol wants it.
-func (c *connection) disconnect() {
-	close(c.messages)
-	<-c.published
 	c.client.Disconnect(uint(goodbye / time.Millisecond))
 }
+
+var errAborted = errors.New("given up")
+
+// noStore is paho's store of unacknowledged messages, which only a reconnection
+// would need.
+type noStore struct{}
+
+func (noStore) Open()                             {}
+func (noStore) Put(string, packets.ControlPacket) {}
+func (noStore) Get(string) packets.ControlPacket  { return nil }
+func (noStore) All() []string                     { return nil }
+func (noStore) Del(string)                        {}
+func (noStore) Close()                            {}
+func (noStore) Reset()                            {}

@@ -3,48 +3,41 @@ package mqtt
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
-
-	paho "github.com/eclipse/paho.mqtt.golang"
 
 	"milepost/uplink"
 )
 
 // Sink sends records to an MQTT broker. It implements uplink.Sink.
 //
-// Every connection has a client, a message store and message numbers of its
-// own, and the client never reconnects: after a reconnection paho takes
-// messages for acknowledged that the broker has never seen. What is not
-// acknowledged when the connection ends is Send's error; its caller has the
-// records.
+// Every connection has a client and message numbers of its own, and the client
+// never reconnects: after a reconnection paho takes messages for acknowledged
+// that the broker has never seen. What is not acknowledged when the connection
+// ends is Send's error; its caller has the records.
+//
+// The session is a clean one: the broker need not keep anything for a device
+// that only sends.
+//
+// A broker of MQTT 3.1.1 cannot say that it has dropped a message because of its
+// access rules: mosquitto acknowledges it like any other.
 type Sink struct {
-	o     Options
-	url   *url.URL
-	topic topic
+	o       Options
+	url     *url.URL
+	topic   topic
+	twin    *twin // nil without Options.Latest
+	traffic traffic
 
-	conn  *connection // nil while there is none
-	ended sync.WaitGroup
+	conn     *connection // nil while there is none
+	ended    sync.WaitGroup
+	flight   flight
+	refusals refusals
+	takeover takeover
+	learnt   bool // what the twin has at the broker
 
 	scratch []byte // for topics
-	spare   [][]byte
-	pending []*message
-	timer   *time.Timer
-}
-
-// maxSpare is how many buffers are kept for the next messages.
-const maxSpare = 8
-
-// message is a payload on its way. Its buffer is paho's until it is
-// acknowledged.
-type message struct {
-	topic   string
-	payload []byte
-	token   chan paho.Token // gets the token when paho has taken the message
 }
 
 // New checks the options and makes a Sink. It does not connect.
@@ -57,9 +50,26 @@ func New(o Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	timer := time.NewTimer(time.Hour)
-	timer.Stop()
-	return &Sink{o: o, url: u, topic: t, timer: timer}, nil
+	twin, err := newTwin(&o.Latest)
+	if err != nil {
+		return nil, err
+	}
+	s := &Sink{o: o, url: u, topic: t, twin: twin}
+	s.flight.init()
+	s.refusals = refusals{limit: o.MaxPayload, single: o.MaxPayload, most: o.MaxPayload}
+	return s, nil
+}
+
+// String names the broker, and nothing that may be secret.
+func (s *Sink) String() string { return "mqtt " + s.url.Host }
+
+// GoString is String.
+func (s *Sink) GoString() string { return s.String() }
+
+// Traffic is how many bytes all connections have carried so far, as the TCP
+// sockets see it: TLS and WebSockets are included. It is safe for concurrent use.
+func (s *Sink) Traffic() (sent, received uint64) {
+	return s.traffic.sent.Load(), s.traffic.received.Load()
 }
 
 // Send implements uplink.Sink: it returns nil when the broker has acknowledged
@@ -72,208 +82,102 @@ func (s *Sink) Send(ctx context.Context, records []uplink.Record) error {
 		return nil
 	}
 	if err := s.connect(ctx); err != nil {
-		return fmt.Errorf("mqtt %s: connect: %w", s.url.Host, err)
-	}
-	poison, err := s.publish(ctx, records)
-	for err == nil && len(s.pending) > 0 {
-		err = s.settle(ctx)
-	}
-	if err != nil {
-		unacknowledged := len(s.pending)
-		s.drop()
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return fmt.Errorf("mqtt %s: with %d messages unacknowledged: %w", s.url.Host, unacknowledged, err)
+		return fmt.Errorf("%v: connect: %w", s, err)
+	}
+	socket := s.conn.socket
+	stop := context.AfterFunc(ctx, func() { socket.fail(ctx.Err()) })
+	defer stop()
+	err := s.greet(records[0].Device)
+	var poison []int
+	if err == nil {
+		poison, err = s.publish(records)
+	}
+	if err != nil {
+		unacknowledged := s.flight.len()
+		err = s.drop(err)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("%v: with %d messages unacknowledged: %w", s, unacknowledged, err)
 	}
 	if len(poison) > 0 {
-		return uplink.Permanent(fmt.Errorf("mqtt %s: %d records are larger than a message may be (%d bytes) or have too long a topic: check the payload limit of the broker and of this sink", s.url.Host, len(poison), s.o.MaxPayload), poison...)
+		return uplink.Permanent(fmt.Errorf("%v: %d records are larger than a message may be (%d bytes) or have too long a topic: check the payload limit of the broker and of this sink", s, len(poison), s.refusals.single), poison...)
 	}
 	return nil
 }
 
-// publish hands all records to the client, each group of a topic in order. It
-// returns the positions of those that cannot be sent.
-func (s *Sink) publish(ctx context.Context, records []uplink.Record) (poison []int, err error) {
+// publish sends all records, each group of a topic in order, and waits for their
+// acknowledgements. It returns the positions of those that cannot be sent.
+func (s *Sink) publish(records []uplink.Record) (poison []int, err error) {
+	now := time.Now()
+	s.refusals.begin(now)
 	for _, g := range s.group(records) {
+		if g.last {
+			if err := s.settleAll(); err != nil {
+				return nil, err
+			}
+		}
 		for i := 0; i < len(g.records); {
 			payload, n := s.encode(g.records[i:])
-			if n == 0 || len(g.topic) > 65_535 {
-				s.spare = append(s.spare, payload[:0])
+			if n == 0 || len(g.topic) > maxString || g.last && s.refusals.poison(len(payload)) {
+				s.flight.recycle(payload)
 				poison = append(poison, g.position(i))
 				i++
 				continue
 			}
-			for len(s.pending) >= s.o.Window {
-				if err := s.settle(ctx); err != nil {
-					return nil, err
-				}
-			}
-			m := &message{g.topic, payload, make(chan paho.Token, 1)}
-			s.pending = append(s.pending, m)
-			if err := s.await(ctx, func(done, lost <-chan struct{}) error {
-				select {
-				case s.conn.messages <- m:
-					return nil
-				case <-lost:
-					return s.conn.cause()
-				case <-done:
-					return ctx.Err()
-				case <-s.timer.C:
-					return errStalled
-				}
-			}); err != nil {
+			m := message{topic: g.topic, payload: payload, first: g.records[i].Key(), records: n}
+			if err := s.launch(m, g.last || s.refusals.alone(m.first)); err != nil {
 				return nil, err
 			}
 			i += n
 		}
 	}
+	if s.twin != nil {
+		s.twin.update(records, now)
+		if err := s.publishLatest(now); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.settleAll(); err != nil {
+		return nil, err
+	}
+	s.refusals.done()
 	return poison, nil
 }
 
+// publishLatest sends the latest values that are due; all if now is zero.
+func (s *Sink) publishLatest(now time.Time) error {
+	for _, m := range s.twin.due(now) {
+		if err := s.launch(m, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// encode makes a payload of as many of the records as may share one; none if
+// the first alone is too large.
 func (s *Sink) encode(records []uplink.Record) (payload []byte, n int) {
-	var buffer []byte
-	if last := len(s.spare) - 1; last >= 0 {
-		buffer, s.spare = s.spare[last][:0], s.spare[:last]
-	}
-	if !s.o.Single {
-		return s.o.Encoding.AppendUpTo(buffer, records, s.o.MaxPayload)
-	}
-	if buffer = s.o.Encoding.AppendOne(buffer, &records[0]); len(buffer) > s.o.MaxPayload {
-		return buffer, 0
-	}
-	return buffer, 1
-}
-
-var errStalled = errors.New("no progress for too long; the broker or the link is stuck")
-
-// settle waits for the acknowledgement of the oldest message under way.
-func (s *Sink) settle(ctx context.Context) error {
-	m := s.pending[0]
-	err := s.await(ctx, func(done, lost <-chan struct{}) error {
-		var token paho.Token
-		select {
-		case token = <-m.token:
-		case <-lost:
-			return s.conn.cause()
-		case <-done:
-			return ctx.Err()
-		case <-s.timer.C:
-			return errStalled
+	buffer := s.flight.buffer()
+	if s.o.Single {
+		if payload = s.o.Encoding.AppendOne(buffer, &records[0]); len(payload) > s.refusals.single {
+			return payload, 0
 		}
-		select {
-		case <-token.Done():
-			return token.Error()
-		case <-lost:
-			return s.conn.cause()
-		case <-done:
-			return ctx.Err()
-		case <-s.timer.C:
-			return errStalled
-		}
-	})
-	if err != nil {
-		return err
+		return payload, 1
 	}
-	s.pending = append(s.pending[:0], s.pending[1:]...)
-	if len(s.spare) < maxSpare {
-		s.spare = append(s.spare, m.payload[:0])
+	if payload, n = s.o.Encoding.AppendUpTo(buffer, records, s.refusals.limit); n == 0 {
+		return s.o.Encoding.AppendUpTo(buffer, records[:1], s.refusals.single)
 	}
-	return nil
+	return payload, n
 }
 
-// await calls wait with the AckTimeout running.
-func (s *Sink) await(ctx context.Context, wait func(done, lost <-chan struct{}) error) error {
-	s.timer.Reset(s.o.AckTimeout)
-	defer s.timer.Stop()
-	return wait(ctx.Done(), s.conn.lost())
-}
-
-// group is the records of one topic.
-type group struct {
-	topic     string
-	records   []uplink.Record
-	positions []int // in what Send was given; nil: from 0 on
-}
-
-func (g *group) position(i int) int {
-	if g.positions == nil {
-		return i
-	}
-	return g.positions[i]
-}
-
-// group sorts the records by topic, in the order of the topics' first ones.
-func (s *Sink) group(records []uplink.Record) []group {
-	if s.topic.perDevice() && sameDevice(records) {
-		s.scratch = s.topic.append(s.scratch[:0], &records[0])
-		return []group{{topic: string(s.scratch), records: records}}
-	}
-	var groups []group
-	index := make(map[string]int)
-	for i := range records {
-		s.scratch = s.topic.append(s.scratch[:0], &records[i])
-		n, ok := index[string(s.scratch)]
-		if !ok {
-			n = len(groups)
-			groups = append(groups, group{topic: string(s.scratch)})
-			index[groups[n].topic] = n
-		}
-		groups[n].records = append(groups[n].records, records[i])
-		groups[n].positions = append(groups[n].positions, i)
-	}
-	return groups
-}
-
-func sameDevice(records []uplink.Record) bool {
-	for i := range records {
-		if records[i].Device != records[0].Device {
-			return false
-		}
-	}
-	return true
-}
-
-// connect makes a connection unless there is a live one.
-func (s *Sink) connect(ctx context.Context) error {
-	if s.conn != nil {
-		select {
-		case <-s.conn.lost(): // while nothing was to be sent
-			s.drop()
-		default:
-			return nil
-		}
-	}
-	c, err := dial(ctx, s.url, &s.o)
-	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if text := strings.ToLower(err.Error()); strings.Contains(text, "not authori") || strings.Contains(text, "bad user name") {
-			return fmt.Errorf("%w: check username, password and the broker's access rules", err)
-		}
-		return err
-	}
-	s.conn = c
-	return nil
-}
-
-// drop gives the connection up. What paho holds of it ends on its own; Close
-// waits for that.
-func (s *Sink) drop() {
-	if s.conn == nil {
-		return
-	}
-	c := s.conn
-	s.conn, s.pending, s.spare = nil, nil, nil
-	s.ended.Go(c.abort)
-}
-
-// Close disconnects and waits until all goroutines have ended.
+// Close disconnects and ends all goroutines.
 func (s *Sink) Close() error {
 	if s.conn != nil {
-		s.conn.disconnect()
-		s.conn = nil
+		s.leave()
 	}
 	s.ended.Wait()
 	return nil

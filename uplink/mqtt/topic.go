@@ -76,6 +76,26 @@ func (t *topic) append(dst []byte, r *uplink.Record) []byte {
 	return append(dst, t.literals[len(t.literals)-1]...)
 }
 
+// filter is what matches the topics of a device's records.
+func (t *topic) filter(device string) string {
+	var all []byte
+	for i, p := range t.placeholders {
+		all = append(all, t.literals[i]...)
+		if p == "device" {
+			all = appendLevel(all, device)
+		} else {
+			all = append(all, '+')
+		}
+	}
+	levels := strings.Split(string(append(all, t.literals[len(t.literals)-1]...)), "/")
+	for i, level := range levels {
+		if strings.Contains(level, "+") { // which stands for a whole level
+			levels[i] = "+"
+		}
+	}
+	return strings.Join(levels, "/")
+}
+
 // appendLevel writes a value as one level of a topic: what has a meaning there
 // becomes an underscore, and so does nothing at all.
 func appendLevel(dst []byte, value string) []byte {
