@@ -1,6 +1,7 @@
 package http
 
 import (
+	"errors"
 	"io"
 	nethttp "net/http"
 	"net/url"
@@ -26,6 +27,9 @@ type form interface {
 	answer(body io.Reader, contentType string, n int) (answer, error)
 	// answerSize limits that, in bytes.
 	answerSize(n int) int64
+	// streams reports whether the server may begin to answer before it has the
+	// whole request.
+	streams() bool
 }
 
 // verdict is what became of a record.
@@ -104,12 +108,16 @@ func appendUpTo(dst []byte, open, separator, end string, records []uplink.Record
 
 func (g *generic) answerSize(int) int64 { return maxAnswer }
 
+func (g *generic) streams() bool { return false }
+
 func (g *generic) answer(body io.Reader, contentType string, n int) (answer, error) {
 	if g.encoding != uplink.OTLP {
-		_, err := io.Copy(io.Discard, body)
-		return answer{}, err
+		return answer{}, nil
 	}
 	text, err := io.ReadAll(body)
+	if errors.Is(err, errTooLong) { // and no OpenTelemetry answer
+		return answer{}, nil
+	}
 	if err != nil {
 		return answer{}, err
 	}

@@ -74,6 +74,8 @@ func (f *restV2) appendRecord(dst []byte, r *uplink.Record) []byte {
 	return append(dst, '}')
 }
 
+func (f *restV2) streams() bool { return false }
+
 func (f *restV2) answer(body io.Reader, _ string, n int) (answer, error) {
 	return readOffsets(body, n)
 }
@@ -119,6 +121,8 @@ func (f *restV3) appendRecord(dst []byte, r *uplink.Record) []byte {
 	}
 	return append(dst, "}}"...)
 }
+
+func (f *restV3) streams() bool { return true }
 
 func (f *restV3) answer(body io.Reader, _ string, n int) (answer, error) {
 	return readReports(body, n)

@@ -89,32 +89,15 @@ func (s *Sink) roundTrip(ctx context.Context, w *watch, r *request, read func(*n
 	if err != nil {
 		return err
 	}
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn:              func(httptrace.GotConnInfo) { w.enter(sending) }, // a second one, if the first was stale
-		WroteRequest:         func(httptrace.WroteRequestInfo) { w.enter(waiting) },
-		GotFirstResponseByte: func() { w.enter(receiving) },
-	})
-	var left atomic.Int64 // of the body, not yet taken by the transport
-	getBody := func() (io.ReadCloser, error) {
-		left.Store(int64(len(r.body)))
-		return &counted{bytes.NewReader(r.body), &left}, nil
-	}
 	target := r.url
 	for hop := 0; ; hop++ {
-		q := (&nethttp.Request{Method: r.method, URL: target, Host: target.Host, Header: header}).WithContext(ctx)
-		if r.body != nil {
-			q.ContentLength = int64(len(r.body))
-			q.GetBody = getBody // net/http sends again what met a connection that the server had closed
-			q.Body, _ = getBody()
-		}
-		response, err := s.transport.RoundTrip(q)
+		response, left, err := s.attempt(ctx, w, r, target, header)
 		if err != nil {
 			return err
 		}
-		w.enter(receiving)
 		next, err := redirected(response, target, hop)
 		if err == nil && next == nil {
-			err = s.receive(response, r, &left, read)
+			err = s.receive(response, r, left, read)
 		}
 		response.Body.Close()
 		if next == nil || err != nil {
@@ -124,10 +107,55 @@ func (s *Sink) roundTrip(ctx context.Context, w *watch, r *request, read func(*n
 	}
 }
 
+// attempt sends a request and waits for the begin of the answer, when so much of
+// the body was left to be sent.
+//
+// A server may close a connection in the moment when the request goes out. That
+// is no failure: the request then goes over a new connection, once.
+func (s *Sink) attempt(ctx context.Context, w *watch, r *request, target *url.URL, header nethttp.Header) (_ *nethttp.Response, left int64, err error) {
+	for {
+		var body *counted
+		getBody := func() (io.ReadCloser, error) {
+			body = &counted{r: bytes.NewReader(r.body)}
+			body.left.Store(int64(len(r.body)))
+			return body, nil
+		}
+		var stale, answered atomic.Bool
+		traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+			GotConn: func(info httptrace.GotConnInfo) {
+				stale.Store(info.Reused)
+				w.enter(sending)
+			},
+			WroteRequest: func(httptrace.WroteRequestInfo) { w.enter(waiting) },
+			GotFirstResponseByte: func() {
+				answered.Store(true)
+				w.enter(receiving)
+			},
+		})
+		q := (&nethttp.Request{Method: r.method, URL: target, Host: target.Host, Header: header}).WithContext(traced)
+		if r.body != nil {
+			q.ContentLength = int64(len(r.body))
+			q.GetBody = getBody // for HTTP/2, which may have to begin again
+			q.Body, _ = getBody()
+		}
+		response, err := s.transport.RoundTrip(q)
+		if err == nil {
+			if body != nil {
+				left = body.left.Load()
+			}
+			return response, left, nil
+		}
+		if !stale.Load() || answered.Load() || ctx.Err() != nil {
+			return nil, 0, err
+		}
+		s.network.hangUp()
+	}
+}
+
 // counted notes how much of a body is left.
 type counted struct {
 	r    *bytes.Reader
-	left *atomic.Int64
+	left atomic.Int64
 }
 
 func (c *counted) Read(b []byte) (int, error) {
@@ -235,7 +263,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 }
 
 // receive reads an answer to its end, so that the connection can be used again.
-func (s *Sink) receive(response *nethttp.Response, r *request, left *atomic.Int64, read func(*nethttp.Response, *bufio.Reader) error) error {
+func (s *Sink) receive(response *nethttp.Response, r *request, left int64, read func(*nethttp.Response, *bufio.Reader) error) error {
 	if response.StatusCode < 200 || response.StatusCode > 299 {
 		// What can be read of it is enough.
 		text, _ := io.ReadAll(&bounded{response.Body, maxAnswer})
@@ -243,6 +271,9 @@ func (s *Sink) receive(response *nethttp.Response, r *request, left *atomic.Int6
 		refusal.wrongScheme = r.url.Scheme == "http" && strings.Contains(strings.ToLower(string(text)), "https")
 		refusal.addHint(s.o.Form, r.compression)
 		return refusal
+	}
+	if left > 0 && !s.form.streams() {
+		return fmt.Errorf("%s: %w", response.Status, errEarly)
 	}
 	body := bufio.NewReader(&bounded{response.Body, s.form.answerSize(r.records)})
 	if begin, _ := body.Peek(64); isWebPage(begin) {
@@ -253,9 +284,6 @@ func (s *Sink) receive(response *nethttp.Response, r *request, left *atomic.Int6
 	}
 	if _, err := io.Copy(io.Discard, body); err != nil && !errors.Is(err, errTooLong) {
 		return fmt.Errorf("%s: the answer ends early: %w", response.Status, err)
-	}
-	if left.Load() > 0 {
-		return fmt.Errorf("%s: %w", response.Status, errEarly)
 	}
 	return nil
 }

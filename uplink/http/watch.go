@@ -51,11 +51,13 @@ func newWatch(ctx context.Context, o *Options, n *network) (context.Context, *wa
 	return ctx, w
 }
 
-// enter begins a phase.
+// enter begins a phase. Phases follow one another, but for a request that is sent
+// once more: the first byte of an answer may be seen before its request is known
+// to be written.
 func (w *watch) enter(p phase) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.ended || w.phase == p {
+	if w.ended || p == w.phase || p < w.phase && p != sending {
 		return
 	}
 	w.phase = p

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	nethttp "net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -183,7 +184,10 @@ func (s *Server) readBody(r *nethttp.Request) ([]byte, error) {
 // take decodes the records of a request and sorts out which it takes. The caller
 // holds the mutex.
 func (s *Server) take(r *nethttp.Request, body []byte, f *Fault) ([]uplink.Record, result) {
-	path := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	path := strings.Split(strings.Trim(r.URL.EscapedPath(), "/"), "/")
+	for i := range path {
+		path[i], _ = url.PathUnescape(path[i]) // which is what it was parsed from
+	}
 	contentType := r.Header.Get("Content-Type")
 	switch n := len(path); {
 	case n >= 2 && path[n-2] == "topics":
