@@ -10,7 +10,7 @@ import (
 func AppendJSON(dst []byte, r *Record) []byte {
 	v := r.Value()
 	s := &r.Summary
-	dst = appendJSONString(append(dst, `{"device":`...), r.Device)
+	dst = AppendJSONString(append(dst, `{"device":`...), r.Device)
 	dst = append(r.Boot.AppendString(append(dst, `,"boot":"`...)), '"')
 	dst = strconv.AppendUint(append(dst, `,"seq":`...), r.Sequence, 10)
 	dst = appendSeconds(append(dst, `,"window":`...), r.Start)
@@ -18,13 +18,13 @@ func AppendJSON(dst []byte, r *Record) []byte {
 	if r.Revision > 0 {
 		dst = strconv.AppendUint(append(dst, `,"revision":`...), uint64(r.Revision), 10)
 	}
-	dst = appendJSONString(append(dst, `,"bus":`...), r.Group.Bus)
+	dst = AppendJSONString(append(dst, `,"bus":`...), r.Group.Bus)
 	if r.Group.HasID {
 		dst = append(r.AppendID(append(dst, `,"id":"`...)), '"')
 	}
-	dst = appendJSONString(append(dst, `,"message":`...), r.Group.Name)
-	dst = appendJSONString(append(dst, `,"signal":`...), r.Series.Name)
-	dst = appendJSONString(append(dst, `,"unit":`...), r.Series.Unit)
+	dst = AppendJSONString(append(dst, `,"message":`...), r.Group.Name)
+	dst = AppendJSONString(append(dst, `,"signal":`...), r.Series.Name)
+	dst = AppendJSONString(append(dst, `,"unit":`...), r.Series.Unit)
 	dst = strconv.AppendUint(append(dst, `,"count":`...), s.Count, 10)
 	dst = appendJSONNumber(append(dst, `,"min":`...), v.Min)
 	dst = appendJSONNumber(append(dst, `,"max":`...), v.Max)
@@ -128,8 +128,8 @@ func appendJSONCounts(dst []byte, counts []uint64) []byte {
 	return append(dst, ']')
 }
 
-// appendJSONString writes a quoted string.
-func appendJSONString(dst []byte, s string) []byte {
+// AppendJSONString appends a string as JSON has it, in quotation marks.
+func AppendJSONString(dst []byte, s string) []byte {
 	s = validUTF8(s)
 	dst = append(dst, '"')
 	start := 0 // of what is not yet copied
