@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -104,7 +105,7 @@ func (v *Device) attach(d *Disk) error {
 		d.Serve(ours) // the client says what is wrong: its reads fail
 		ours.Close()
 	})
-	v.ended.Go(func() { unix.IoctlSetInt(fd, nbdDoIt, 0) }) // until it is disconnected
+	v.ended.Go(func() { stayConnected(fd) })
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
 		if _, err := os.Stat(pidFile(v.Path)); err == nil {
 			return nil
@@ -114,6 +115,20 @@ func (v *Device) attach(d *Disk) error {
 			return errors.New("the kernel does not connect")
 		}
 	}
+}
+
+// stayConnected lends the kernel a thread until the device is disconnected. A
+// signal would end that: the Go runtime sends its threads signals to have them
+// yield, and one that comes just as the call begins would take the disk away. So
+// the thread takes none, and ends with the goroutine that is locked to it.
+func stayConnected(fd int) {
+	runtime.LockOSThread()
+	var all unix.Sigset_t
+	for i := range all.Val {
+		all.Val[i]--
+	}
+	unix.PthreadSigmask(unix.SIG_SETMASK, &all, nil)
+	unix.IoctlSetInt(fd, nbdDoIt, 0)
 }
 
 // Detach takes the device away. What is mounted on it must be unmounted before.

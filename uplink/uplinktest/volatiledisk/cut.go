@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 )
 
-// CutReport says what a cut did to the sectors in the cache.
+// CutReport says what a cut did to the blocks in the cache.
 type CutReport struct {
 	Pattern string // how they were chosen
 	Kept    int    // as the last write left them
@@ -16,7 +16,7 @@ type CutReport struct {
 }
 
 func (r CutReport) String() string {
-	return fmt.Sprintf("%d sectors kept, %d stale, %d lost (%s)", r.Kept, r.Stale, r.Lost, r.Pattern)
+	return fmt.Sprintf("%d blocks kept, %d stale, %d lost (%s)", r.Kept, r.Stale, r.Lost, r.Pattern)
 }
 
 // Cut cuts the power. Of what is in the cache a part is kept that depends on the
@@ -49,18 +49,18 @@ func (d *Disk) cutLocked(seed uint64) {
 		return
 	}
 	first, last := d.writes, d.writes
-	for _, sector := range d.order {
-		first = min(first, d.cache[sector][0].write)
+	for _, block := range d.order {
+		first = min(first, d.cache[block][0].write)
 	}
 	p := choosePattern(newRandom(seed), first, last)
 	report := CutReport{Pattern: p.name}
-	for _, sector := range d.order {
-		versions := d.cache[sector]
+	for _, block := range d.order {
+		versions := d.cache[block]
 		switch i := p.survivor(versions); i {
 		case -1:
 			report.Lost++
 		default:
-			d.putLocked(sector, versions[i])
+			copy(d.mediumLocked(block), versions[i].data)
 			if i == len(versions)-1 {
 				report.Kept++
 			} else {
@@ -76,7 +76,7 @@ func (d *Disk) cutLocked(seed uint64) {
 // pattern is a way to choose what survives.
 type pattern struct {
 	name string
-	// survivor returns the version of a sector that survives, -1 for none.
+	// survivor returns the version of a block that survives, -1 for none.
 	survivor func([]version) int
 }
 

@@ -3,21 +3,31 @@
 // until it is flushed, and a power cut keeps of the cache what it likes. It is
 // served over NBD, so that a kernel can put a file system on it (Attach).
 //
-// What a cut may do follows from what disks promise: a sector of 512 bytes is
-// written whole or not at all; what a flush (or a write with FUA) has covered
-// stays; of the rest, any sector may be new, old, or as it was in between, in
-// any combination. So large writes are torn and writes change their order.
+// What a cut may do follows from what disks promise: an aligned block of 4096
+// bytes is written whole or not at all; what a flush (or a write with FUA) has
+// covered stays; of the rest, any block may be new, old, or as it was in between,
+// in any combination. So large writes are torn and writes change their order.
+//
+// Blocks of 4096 bytes are the physical sectors of disks and the pages of flash.
+// File systems rest on them: with blocks of 512 bytes, ext4 at times cannot be
+// mounted, because half of its superblock or of a journal's commit block is new.
 package volatiledisk
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"sync"
 )
 
-// SectorSize is what a disk writes whole or not at all, in bytes.
-const SectorSize = 512
+const (
+	// SectorSize is what requests are in, in bytes.
+	SectorSize = 512
+	// BlockSize is what a disk writes whole or not at all, unless told otherwise.
+	BlockSize = 4096
+)
 
 // ErrCut says that the disk has no power any more.
 var ErrCut = errors.New("volatiledisk: the power was cut")
@@ -26,6 +36,9 @@ var ErrCut = errors.New("volatiledisk: the power was cut")
 type Options struct {
 	// IgnoreFlush makes a disk that lies: it says that it has flushed, and has not.
 	IgnoreFlush bool
+	// BlockSize is what the disk writes whole or not at all: a multiple of
+	// SectorSize, BlockSize if zero.
+	BlockSize int
 	// Seed is of the order in which requests that wait together are served.
 	Seed uint64
 }
@@ -39,14 +52,14 @@ type Disk struct {
 	mu     sync.Mutex
 	medium []byte // what survives
 	cache  map[int64][]version
-	order  []int64 // the sectors in cache, in the order in which they came there
+	order  []int64 // the blocks in cache, in the order in which they came there
 	writes uint64  // number of the last write
 	alarm  *alarm
 	report CutReport
 	stats  Stats
 }
 
-// version is what one write has put in a sector.
+// version is a block as one write has left it.
 type version struct {
 	write uint64
 	data  []byte
@@ -62,14 +75,20 @@ type alarm struct {
 type Stats struct {
 	Reads, Writes, Flushes uint64
 	Forced                 uint64 // writes with FUA, which are among Writes
-	CachedSectors          int    // now
+	CachedBlocks           int    // now
 }
 
 // New makes a disk that holds an image, which is its own from now on. The image's
-// length must be a multiple of SectorSize.
+// length must be a multiple of the block size.
 func New(image []byte, opts Options) (*Disk, error) {
-	if len(image) == 0 || len(image)%SectorSize != 0 {
-		return nil, fmt.Errorf("volatiledisk: an image of %d bytes is no multiple of %d", len(image), SectorSize)
+	if opts.BlockSize == 0 {
+		opts.BlockSize = BlockSize
+	}
+	if opts.BlockSize < 0 || opts.BlockSize%SectorSize != 0 {
+		return nil, fmt.Errorf("volatiledisk: blocks of %d bytes are no multiples of %d", opts.BlockSize, SectorSize)
+	}
+	if len(image) == 0 || len(image)%opts.BlockSize != 0 {
+		return nil, fmt.Errorf("volatiledisk: an image of %d bytes is no multiple of %d", len(image), opts.BlockSize)
 	}
 	return &Disk{opts: opts, size: int64(len(image)), medium: image, cache: map[int64][]version{}, gone: make(chan struct{})}, nil
 }
@@ -82,7 +101,7 @@ func (d *Disk) Stats() Stats {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := d.stats
-	s.CachedSectors = len(d.order)
+	s.CachedBlocks = len(d.order)
 	return s
 }
 
@@ -125,13 +144,44 @@ func (d *Disk) Read(p []byte, offset int64) error {
 		return err
 	}
 	d.stats.Reads++
-	copy(p, d.medium[offset:])
-	for at := 0; at < len(p) && len(d.cache) > 0; at += SectorSize {
-		if versions := d.cache[(offset+int64(at))/SectorSize]; len(versions) > 0 {
-			copy(p[at:at+SectorSize], versions[len(versions)-1].data)
-		}
+	for block, in := range d.blocks(p, offset) {
+		copy(in.part, d.blockLocked(block)[in.from:])
 	}
 	return nil
+}
+
+// part is what a request has in one block.
+type part struct {
+	part []byte
+	from int // its place in the block
+}
+
+// blocks divides a request into the blocks that it touches.
+func (d *Disk) blocks(p []byte, offset int64) iter.Seq2[int64, part] {
+	size := int64(d.opts.BlockSize)
+	return func(yield func(int64, part) bool) {
+		for len(p) > 0 {
+			from := int(offset % size)
+			n := min(len(p), d.opts.BlockSize-from)
+			if !yield(offset/size, part{p[:n], from}) {
+				return
+			}
+			p, offset = p[n:], offset+int64(n)
+		}
+	}
+}
+
+// blockLocked is a block as it would be read.
+func (d *Disk) blockLocked(block int64) []byte {
+	if versions := d.cache[block]; len(versions) > 0 {
+		return versions[len(versions)-1].data
+	}
+	return d.mediumLocked(block)
+}
+
+func (d *Disk) mediumLocked(block int64) []byte {
+	size := int64(d.opts.BlockSize)
+	return d.medium[block*size : (block+1)*size]
 }
 
 // Write writes whole sectors to the cache.
@@ -149,27 +199,25 @@ func (d *Disk) write(p []byte, offset int64, forced bool) error {
 	if err := d.powerLocked(); err != nil {
 		return err
 	}
-	d.writes++
 	d.stats.Writes++
 	if forced {
 		d.stats.Forced++
 	}
-	data := append([]byte(nil), p...)
-	for at := 0; at < len(data); at += SectorSize {
-		sector := (offset + int64(at)) / SectorSize
-		if _, cached := d.cache[sector]; !cached {
-			d.order = append(d.order, sector)
+	d.writes++
+	for block, in := range d.blocks(p, offset) {
+		data := bytes.Clone(d.blockLocked(block))
+		copy(data[in.from:], in.part)
+		if len(d.cache[block]) == 0 {
+			d.order = append(d.order, block)
 		}
-		d.cache[sector] = append(d.cache[sector], version{d.writes, data[at : at+SectorSize]})
+		d.cache[block] = append(d.cache[block], version{d.writes, data})
 	}
 	if d.dueLocked() {
 		d.cutLocked(d.alarm.seed) // with this write in the cache, to be torn like others
 		return ErrCut
 	}
 	if forced && !d.opts.IgnoreFlush {
-		d.flushLocked(func(sector int64) bool {
-			return sector >= offset/SectorSize && sector < (offset+int64(len(p)))/SectorSize
-		})
+		d.flushLocked(offset, int64(len(p)))
 	}
 	return nil
 }
@@ -187,29 +235,25 @@ func (d *Disk) Flush() error {
 	}
 	d.stats.Flushes++
 	if !d.opts.IgnoreFlush {
-		d.flushLocked(func(int64) bool { return true })
+		d.flushLocked(0, d.size)
 	}
 	return nil
 }
 
-// flushLocked moves the newest version of some sectors from the cache to the
-// medium.
-func (d *Disk) flushLocked(which func(sector int64) bool) {
+// flushLocked moves the newest version of the blocks in a range from the cache to
+// the medium.
+func (d *Disk) flushLocked(offset, length int64) {
+	size := int64(d.opts.BlockSize)
 	left := d.order[:0]
-	for _, sector := range d.order {
-		if !which(sector) {
-			left = append(left, sector)
+	for _, block := range d.order {
+		if (block+1)*size <= offset || block*size >= offset+length {
+			left = append(left, block)
 			continue
 		}
-		versions := d.cache[sector]
-		d.putLocked(sector, versions[len(versions)-1])
-		delete(d.cache, sector)
+		copy(d.mediumLocked(block), d.blockLocked(block))
+		delete(d.cache, block)
 	}
 	d.order = left
-}
-
-func (d *Disk) putLocked(sector int64, v version) {
-	copy(d.medium[sector*SectorSize:(sector+1)*SectorSize], v.data)
 }
 
 // Restart returns a disk with what has survived the cut. The one before stays

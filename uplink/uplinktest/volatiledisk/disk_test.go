@@ -7,9 +7,12 @@ import (
 	"testing"
 )
 
-// newDisk makes a disk of so many sectors, all of them '.'.
+// newDisk makes a disk of so many sectors, all of them '.', each a block.
 func newDisk(t testing.TB, sectors int, opts Options) *Disk {
 	t.Helper()
+	if opts.BlockSize == 0 {
+		opts.BlockSize = SectorSize
+	}
 	d, err := New(bytes.Repeat([]byte{'.'}, sectors*SectorSize), opts)
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +63,7 @@ func letters(t testing.TB, d *Disk) string {
 func survivors(t testing.TB, d *Disk, seed uint64) string {
 	t.Helper()
 	d.Cut(seed)
-	d, err := d.Restart(Options{})
+	d, err := d.Restart(Options{BlockSize: SectorSize})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +82,7 @@ func TestReadsBack(t *testing.T) {
 	if got := letters(t, d); got != ".aXY...z" {
 		t.Errorf("%q from cache and medium", got)
 	}
-	if s := d.Stats(); s.Writes != 3 || s.Flushes != 1 || s.CachedSectors != 1 {
+	if s := d.Stats(); s.Writes != 3 || s.Flushes != 1 || s.CachedBlocks != 1 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -157,7 +160,7 @@ func TestPatterns(t *testing.T) {
 			t.Fatalf("seed %d: %v", seed, report)
 		}
 		seen[report.Pattern]++
-		after, err := d.Restart(Options{})
+		after, err := d.Restart(Options{BlockSize: SectorSize})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -248,7 +251,7 @@ func TestDeadDisk(t *testing.T) {
 			t.Errorf("a dead disk says %v", err)
 		}
 	}
-	next, err := d.Restart(Options{})
+	next, err := d.Restart(Options{BlockSize: SectorSize})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,10 +308,57 @@ func TestTornAtTheCut(t *testing.T) {
 	}
 }
 
+// TestBlocks: a block is as a write has left it, and not torn; what lies in two
+// blocks may be.
+func TestBlocks(t *testing.T) {
+	seen := map[string]bool{}
+	for seed := range uint64(500) {
+		d := newDisk(t, 8, Options{BlockSize: 4 * SectorSize})
+		write(t, d, 1, "ab")
+		write(t, d, 2, "CD")
+		write(t, d, 3, "xy") // in two blocks
+		if got := letters(t, d); got != ".aCxy..." {
+			t.Fatalf("%q is read back", got)
+		}
+		seen[survivors(t, d, seed)] = true
+	}
+	for _, first := range []string{"....", ".ab.", ".aCD", ".aCx"} {
+		for _, second := range []string{"....", "y..."} {
+			if !seen[first+second] {
+				t.Errorf("%q never survives", first+second)
+			}
+			delete(seen, first+second)
+		}
+	}
+	if len(seen) > 0 {
+		t.Errorf("a block was never like this: %v", seen)
+	}
+}
+
+// TestForcedBlock: a forced write makes its blocks durable and no others.
+func TestForcedBlock(t *testing.T) {
+	for seed := range uint64(100) {
+		d := newDisk(t, 8, Options{BlockSize: 4 * SectorSize})
+		write(t, d, 0, "a")
+		write(t, d, 7, "z")
+		if err := d.WriteForced(sectorsOf("f"), 2*SectorSize); err != nil {
+			t.Fatal(err)
+		}
+		if got := survivors(t, d, seed); got[:4] != "a.f." {
+			t.Fatalf("seed %d: %q survives", seed, got)
+		}
+	}
+}
+
 func TestRefuses(t *testing.T) {
-	for _, size := range []int{0, 1, SectorSize + 1} {
+	for _, size := range []int{0, 1, SectorSize, BlockSize + SectorSize} {
 		if _, err := New(make([]byte, size), Options{}); err == nil {
 			t.Errorf("a disk of %d bytes", size)
+		}
+	}
+	for _, size := range []int{-SectorSize, 1, SectorSize + 1} {
+		if _, err := New(make([]byte, BlockSize), Options{BlockSize: size}); err == nil {
+			t.Errorf("blocks of %d bytes", size)
 		}
 	}
 	d := newDisk(t, 4, Options{})

@@ -85,13 +85,13 @@ func TestNBD(t *testing.T) {
 	if code, read := c.do(commandRead, 0, 0, 4*SectorSize, nil); code != 0 || !bytes.Equal(read, sectorsOf(".ab.")) {
 		t.Fatalf("read: %d, %d bytes", code, len(read))
 	}
-	if s := d.Stats(); s.CachedSectors != 2 {
+	if s := d.Stats(); s.CachedBlocks != 2 {
 		t.Fatalf("%+v", s)
 	}
-	if code, _ := c.do(commandFlush, 0, 0, 0, nil); code != 0 || d.Stats().CachedSectors != 0 {
+	if code, _ := c.do(commandFlush, 0, 0, 0, nil); code != 0 || d.Stats().CachedBlocks != 0 {
 		t.Fatalf("flush: %d, %+v", code, d.Stats())
 	}
-	if code, _ := c.do(commandWrite, flagFUA, 0, SectorSize, sectorsOf("f")); code != 0 || d.Stats().CachedSectors != 0 || d.Stats().Forced != 1 {
+	if code, _ := c.do(commandWrite, flagFUA, 0, SectorSize, sectorsOf("f")); code != 0 || d.Stats().CachedBlocks != 0 || d.Stats().Forced != 1 {
 		t.Fatalf("forced write: %d, %+v", code, d.Stats())
 	}
 	for _, wrong := range []struct {
@@ -148,7 +148,7 @@ func TestNBDOrder(t *testing.T) {
 				before = len(answered) - 1
 			}
 		}
-		if cached := d.Stats().CachedSectors; cached != writes-before {
+		if cached := d.Stats().CachedBlocks; cached != writes-before {
 			t.Errorf("seed %d: %d writes were answered before the flush, %d of %d are still in the cache", seed, before, cached, writes)
 		}
 		overtaken = overtaken || before < writes
@@ -192,7 +192,7 @@ func FuzzServe(f *testing.F) {
 			io.Reader
 			io.Writer
 		}{bytes.NewReader(sent), &replies})
-		if s := d.Stats(); s.CachedSectors > 4 || s.Forced > s.Writes {
+		if s := d.Stats(); s.CachedBlocks > 4 || s.Forced > s.Writes {
 			t.Errorf("%+v", s)
 		}
 		letters := make([]byte, 4*SectorSize)
