@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"milepost/cmd/internal/bench"
+	"milepost/cmd/milepost-lab/uml"
 )
 
 // Exit codes.
@@ -29,6 +30,7 @@ usage: milepost-lab COMMAND …
 
   demo      a simulated drive, a broken link, and every record accounted for
   bench     milepost against loops that do less than it, as ratios
+  uml       a program in a Linux kernel of its own, for tests
 
 ` + "`milepost-lab COMMAND -h` explains a command and gives an example.\n"
 
@@ -50,7 +52,7 @@ func (inv *invocation) run(ctx context.Context) int {
 	case "-h", "-help", "--help", "help":
 		fmt.Fprint(inv.stdout, help)
 		return exitDone
-	case "demo", "bench", bench.Loop:
+	case "demo", "bench", bench.Loop, "uml", uml.InitCommand:
 	default:
 		fmt.Fprintf(inv.stderr, "milepost-lab: there is no command %q; `milepost-lab help` lists them\n", name)
 		return exitUsage
@@ -63,14 +65,21 @@ func (inv *invocation) run(ctx context.Context) int {
 		err = bench.Run(ctx, inv.stdout, args)
 	case bench.Loop:
 		err = bench.RunLoop(inv.stdout, args)
+	case "uml":
+		err = runUML(ctx, inv, args)
+	case uml.InitCommand:
+		err = runUMLInit(args)
 	}
 	var usage *usageError
+	var code exitCode
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitDone
 	case errors.As(err, &usage):
 		fmt.Fprintf(inv.stderr, "milepost-lab %s: %v\n`milepost-lab %s -h` says more\n", name, err, name)
 		return exitUsage
+	case errors.As(err, &code):
+		return int(code)
 	}
 	fmt.Fprintf(inv.stderr, "milepost-lab %s: %v\n", name, err)
 	return exitFailed

@@ -1,0 +1,307 @@
+//go:build linux
+
+package powercut
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"milepost/uplink/spool"
+)
+
+// ledger is what a spool's writers have said: what must be there, and what may
+// be.
+type ledger struct {
+	id       uint64            // of the spool
+	appended map[uint64]uint32 // by which run
+	begun    map[uint64]uint32 // by which run, of an entry that the cut may have prevented
+	next     uint64            // the entry that the writer is appending, 0 for none
+	durable  map[uint64]bool   // indexes that were called so
+	last     uint64            // index appended
+	acks     uint64            // the last index that was to be acknowledged
+	acked    uint64            // the last that was, durably
+	failed   string            // the last writer's error
+
+	// uncounted are evicted entries that are counted for the cursor only, and not
+	// in the spool's own sum.
+	uncounted int
+	wrong     []string // what contradicts the promises
+}
+
+func newLedger() *ledger {
+	return &ledger{appended: map[uint64]uint32{}, begun: map[uint64]uint32{}, durable: map[uint64]bool{}}
+}
+
+func (l *ledger) complain(format string, args ...any) {
+	l.wrong = append(l.wrong, fmt.Sprintf(format, args...))
+}
+
+// listen takes down what a writer says until it is dead. done is called when
+// it has nothing more to do.
+func (l *ledger) listen(run uint32, from io.Reader, done func()) {
+	l.failed = ""
+	defer l.settle(run, false)
+	words := bufio.NewReader(from)
+	var said [wordBytes]byte
+	for {
+		if _, err := io.ReadFull(words, said[:]); err != nil {
+			done()
+			return
+		}
+		number := binary.LittleEndian.Uint64(said[1:])
+		switch word(said[0]) {
+		case wordDone:
+			done()
+		case wordFailed:
+			message := make([]byte, min(number, 4096))
+			n, _ := io.ReadFull(words, message)
+			l.failed = string(message[:n])
+		default:
+			l.hear(run, word(said[0]), number)
+		}
+	}
+}
+
+// settle decides on the entry that was being appended: if the writer went on, it
+// was; if not, nobody has seen its index, which may be used again.
+func (l *ledger) settle(run uint32, appended bool) {
+	index := l.next
+	l.next = 0
+	switch {
+	case index == 0:
+	case !appended:
+		l.begun[index] = run
+	default:
+		if before, used := l.appended[index]; used {
+			l.complain("index %d is used by run %d, and was by run %d", index, run, before)
+		}
+		l.appended[index] = run
+		l.last = max(l.last, index)
+	}
+}
+
+func (l *ledger) hear(run uint32, w word, number uint64) {
+	l.settle(run, true)
+	switch w {
+	case wordOpened:
+		l.checkID(number)
+	case wordAppends:
+		l.next = number
+	case wordDurable:
+		// The others of this run came before.
+		for index := number; index > 0 && l.appended[index] == run && !l.durable[index]; index-- {
+			l.durable[index] = true
+		}
+	case wordAcks:
+		l.acks = max(l.acks, number)
+	case wordAcked:
+		l.acked = max(l.acked, number)
+	default:
+		l.complain("a writer says %q", w)
+	}
+}
+
+// checkID: while a spool keeps its ID its indexes can be compared, and no power
+// cut is to change that.
+func (l *ledger) checkID(id uint64) {
+	if l.id != 0 && id != l.id {
+		l.complain("the spool's ID has changed from %x to %x", l.id, id)
+	}
+	l.id = id
+}
+
+// checkSpool compares a spool that was just opened with what was said, and with
+// its own counts. What it holds is durable from now on.
+func (l *ledger) checkSpool(s *spool.Spool, maxBytes int64) error {
+	id := s.ID()
+	l.checkID(binary.LittleEndian.Uint64(id[:]))
+	acked, err := l.checkSink(s)
+	if err != nil {
+		return err
+	}
+	st := s.Stats()
+	l.checkEvicted(st, maxBytes)
+	if st.Next <= l.last {
+		l.complain("the next index is %d, but %d was used", st.Next, l.last)
+	}
+
+	entries, err := readAll(s)
+	if err != nil {
+		return err
+	}
+	there := map[uint64]bool{}
+	last := uint64(0)
+	for _, e := range entries {
+		if e.Index <= last {
+			l.complain("entry %d follows entry %d", e.Index, last)
+		}
+		last = e.Index
+		there[e.Index] = true
+		run, err := checkPayload(e.Index, e.Payload)
+		if err != nil {
+			l.complain("%v", err)
+		} else if by, ok := l.appended[e.Index]; ok && by != run {
+			l.complain("entry %d is of run %d, and was appended by run %d", e.Index, run, by)
+		} else if by := l.begun[e.Index]; !ok && by != run {
+			l.complain("entry %d is of run %d, which never appended it", e.Index, run)
+		} else {
+			l.appended[e.Index] = run
+		}
+	}
+	l.checkDurable(s, acked, there)
+	for _, span := range s.Report().Missing {
+		for index := span.From; index <= span.To; index++ {
+			if index > max(acked, st.EvictedTo) && l.durable[index] {
+				l.complain("entry %d is reported missing, and was durable", index)
+				break
+			}
+		}
+	}
+	for index := range there {
+		l.durable[index] = true
+	}
+	l.checkBalance(s)
+	return nil
+}
+
+// checkDurable: what was durable is there, unless the sink has acknowledged it or
+// the quota has evicted it, which takes the oldest and is counted.
+func (l *ledger) checkDurable(s *spool.Spool, acked uint64, there map[uint64]bool) {
+	st := s.Stats()
+	evicted := uint64(0)
+	for _, c := range st.Cursors {
+		if c.Name == sinkName {
+			evicted = c.Evicted
+		}
+	}
+	oldest := st.Next
+	for index := range there {
+		oldest = min(oldest, index)
+	}
+	lost, gone, first := 0, uint64(0), st.Next
+	for index := range l.durable {
+		switch {
+		case index <= acked || there[index]:
+		case index < oldest && gone < evicted:
+			if gone++; index > st.EvictedTo {
+				l.uncounted++
+			}
+		default:
+			lost++
+			first = min(first, index)
+		}
+	}
+	if lost > 0 {
+		l.complain("%d of %d durable entries are lost, the first is %d; %d entries are there, from %d; evicted up to %d", lost, len(l.durable), first, len(there), oldest, st.EvictedTo)
+	}
+}
+
+// checkSink: the sink stands where it was durably put or where it was about to
+// be, never further, and with the note of that place.
+func (l *ledger) checkSink(s *spool.Spool) (acked uint64, err error) {
+	sink, err := s.Cursor(sinkName, spool.Oldest)
+	if err != nil {
+		return 0, err
+	}
+	defer sink.Close()
+	acked, with := sink.Acked()
+	for _, c := range s.Stats().Cursors {
+		if c.Name == sinkName && acked < c.Start && l.acked < c.Start {
+			return acked, nil // it has acknowledged nothing
+		}
+	}
+	switch {
+	case acked > l.acks:
+		l.complain("the cursor is at %d, nothing beyond %d was acknowledged", acked, l.acks)
+	case acked < l.acked:
+		l.complain("the cursor is at %d, %d was acknowledged durably", acked, l.acked)
+	case string(with) != string(note(acked)):
+		l.complain("the cursor is at %d with the note %q", acked, with)
+	}
+	return acked, nil
+}
+
+// checkEvicted: where there is a quota, no more is evicted than it asks for.
+func (l *ledger) checkEvicted(st spool.Stats, maxBytes int64) {
+	if maxBytes == 0 {
+		if st.EvictedEntries > 0 {
+			l.complain("%d entries are evicted without a quota", st.EvictedEntries)
+		}
+		return
+	}
+	if st.EvictedEntries == 0 {
+		return
+	}
+	// Room for a chapter is made in advance, by chapters that may be somewhat
+	// larger than they should.
+	least := maxBytes - 3*chapterBytes - maxPayload
+	kept := int64(0)
+	for index, run := range l.appended {
+		if index > st.EvictedTo {
+			kept += int64(len(payload(index, run)) + 20)
+		}
+	}
+	if kept < least {
+		l.complain("%d bytes at most were left when all up to %d was evicted, the quota is %d", kept, st.EvictedTo, maxBytes)
+	}
+}
+
+func (l *ledger) checkBalance(s *spool.Spool) {
+	st := s.Stats()
+	for _, c := range st.Cursors {
+		if sum := c.Acknowledged + c.Pending + c.Evicted + c.Missing + c.Skipped; st.Next-c.Start != sum {
+			l.complain("the cursor's counts do not balance: next %d, %+v", st.Next, c)
+		}
+	}
+}
+
+// checkFiles: what stands on disk after a clean end is in order, but for entries
+// that a cut has taken from the middle before they were durable.
+func (l *ledger) checkFiles(dir string) error {
+	info, err := spool.Inspect(dir)
+	if err != nil {
+		return err
+	}
+	known := 0
+	for _, ch := range info.Chapters {
+		known += len(ch.Missing)
+		for _, span := range ch.Missing {
+			for index := span.From; index <= span.To; index++ {
+				if l.durable[index] {
+					l.complain("after a clean end durable entry %d is missing in chapter %s", index, ch.Name)
+					break
+				}
+			}
+		}
+	}
+	findings, err := spool.Verify(dir)
+	if len(findings) != known {
+		l.complain("after a clean end: %v", findings)
+	}
+	return err
+}
+
+// readAll reads all that is there with a cursor of its own.
+func readAll(s *spool.Spool) (entries []spool.Entry, err error) {
+	const name = "audit"
+	c, err := s.Cursor(name, spool.Oldest)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		e, err := c.TryNext(nil)
+		if err == spool.ErrNone {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	if err := c.Close(); err != nil {
+		return nil, err
+	}
+	return entries, s.RemoveCursor(name)
+}

@@ -1,0 +1,250 @@
+//go:build linux
+
+package powercut
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"milepost/uplink/spool"
+	"milepost/uplink/uplinktest/volatiledisk"
+)
+
+// scenario is what the cuts of one spool's life have in common.
+type scenario struct {
+	fileSystem
+	disk    volatiledisk.Options
+	noFsync bool
+	task    task
+	// hurried has the kernel write to the disk soon what nobody has synced, so
+	// that more of it is in the disk's cache when the power goes.
+	hurried bool
+}
+
+func (s scenario) String() string {
+	sync := fmt.Sprintf("sync %v and after %d", s.task.Sync, s.task.SyncEvery)
+	switch s.task.Sync {
+	case spool.SyncAlways:
+		sync = "sync always"
+	case spool.SyncNever:
+		sync = fmt.Sprint("sync after ", s.task.SyncEvery)
+	}
+	return fmt.Sprintf("%s, %s, quota %d, acknowledging %v, hurried %v", s.fileSystem, sync, s.task.MaxBytes, s.task.Acks, s.hurried)
+}
+
+// tally sums up what happened.
+type tally struct {
+	lives, cuts, early, checks       int
+	kept, stale, lost                int // blocks
+	appended, durable, gone, evicted uint64
+	findings, skipped, missing       int // reported at the first opening
+	uncounted                        int
+	requests                         uint64
+}
+
+// life is one spool on one disk, through some power cuts.
+type life struct {
+	scenario
+	*machine
+	*ledger
+	*tally
+	random *rand.Rand
+	run    uint32
+}
+
+// newLife makes a life that follows from a seed, but for the time that things
+// take.
+func newLife(s scenario, seed uint64, t *tally) (*life, error) {
+	l := &life{scenario: s, ledger: newLedger(), tally: t, random: rand.New(rand.NewPCG(seed, 1))}
+	l.scenario.disk.Seed = seed
+	t.lives++
+	if err := hurryWriteback(s.hurried); err != nil {
+		return nil, err
+	}
+	var err error
+	l.machine, err = newMachine(s.fileSystem, l.scenario.disk)
+	return l, err
+}
+
+func (l *life) spoolDir() string { return filepath.Join(l.dir, "spool") }
+
+// cut lets a writer write until the power goes. Errors are of the harness; what
+// is wrong with the spool or its file system goes to the ledger.
+func (l *life) cut() error {
+	l.tally.cuts++
+	seed := l.random.Uint64()
+	// Of a few requests, a boot and an opening have the most.
+	requests := l.random.IntN(200)
+	if l.random.IntN(3) == 0 {
+		requests = l.random.IntN(40)
+	}
+	early := l.random.IntN(6) == 0
+	if early {
+		l.machine.disk.CutAfter(requests%12, seed)
+	}
+	err := l.start()
+	var unmountable *mountError
+	switch {
+	case err == nil:
+		if !early {
+			l.machine.disk.CutAfter(requests, seed)
+		}
+		if err := l.write(seed); err != nil {
+			return err
+		}
+		if err := l.stop(); err != nil {
+			return err
+		}
+	case !errors.As(err, &unmountable):
+		return err
+	case !l.isCut():
+		l.complain("%v", err)
+		return nil
+	default:
+		l.early++
+	}
+	report := l.machine.disk.Report()
+	l.kept += report.Kept
+	l.stale += report.Stale
+	l.tally.lost += report.Lost
+	stats := l.machine.disk.Stats()
+	l.requests += stats.Writes + stats.Flushes
+	return l.restart(l.scenario.disk)
+}
+
+func (l *life) isCut() bool {
+	select {
+	case <-l.machine.disk.Gone():
+		return true
+	default:
+		return false
+	}
+}
+
+// write runs a writer until the power goes, or until it has written enough and
+// the power goes then.
+func (l *life) write(seed uint64) error {
+	l.run++
+	job := l.scenario.task
+	job.Dir, job.Run, job.Seed = l.spoolDir(), l.run, seed
+	text, err := json.Marshal(job)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), taskVariable+"="+string(text))
+	if l.noFsync {
+		cmd.Env = append(cmd.Env, noFsyncVariable+"=1")
+	}
+	cmd.Stderr = os.Stderr
+	words, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	done, heard := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(heard)
+		l.listen(l.run, words, sync.OnceFunc(func() { close(done) }))
+	}()
+	select {
+	case <-l.machine.disk.Gone():
+	case <-done:
+	case <-time.After(10 * time.Second):
+		l.complain("the writer of run %d neither writes nor ends", l.run)
+	}
+	before := l.isCut()
+	l.machine.disk.Cut(seed)
+	cmd.Process.Kill()
+	<-heard
+	cmd.Wait()
+	if l.failed != "" && !before {
+		l.complain("with the power on, run %d failed: %s", l.run, l.failed)
+	}
+	return nil
+}
+
+// check boots the machine, opens the spool and compares it with the ledger; goes
+// on appending; closes it and opens it again, which must find nothing to repair.
+func (l *life) check() error {
+	l.checks++
+	if err := l.start(); err != nil {
+		var unmountable *mountError
+		if errors.As(err, &unmountable) {
+			l.complain("%v", err)
+			return nil
+		}
+		return err
+	}
+	if err := l.checkTwice(); err != nil {
+		l.complain("%v", err)
+	}
+	return l.stop()
+}
+
+func (l *life) checkTwice() error {
+	opts := l.scenario.task.options()
+	s, err := spool.Open(l.spoolDir(), opts)
+	if err != nil {
+		return err
+	}
+	l.report(s)
+	if err := errors.Join(l.checkSpool(s, opts.MaxBytes), l.goOn(s), s.Close()); err != nil {
+		return err
+	}
+	if s, err = spool.Open(l.spoolDir(), opts); err != nil {
+		return err
+	}
+	if r := s.Report(); r.Created || r.Unclean || len(r.Findings) > 0 || len(r.Missing) > 0 || len(r.Skipped) > 0 || r.BytesQuarantined > 0 {
+		l.complain("the second opening finds something: %+v", r)
+	}
+	if err := errors.Join(l.checkSpool(s, opts.MaxBytes), s.Close()); err != nil {
+		return err
+	}
+	return l.checkFiles(l.spoolDir())
+}
+
+// goOn appends some entries.
+func (l *life) goOn(s *spool.Spool) error {
+	l.run++
+	for range 3 {
+		index := s.Stats().Next
+		l.hear(l.run, wordAppends, index)
+		got, err := s.Append(payload(index, l.run))
+		if err != nil {
+			return err
+		}
+		if got != index {
+			l.complain("index %d was announced, the entry got %d", index, got)
+		}
+	}
+	if err := s.Sync(); err != nil {
+		return err
+	}
+	l.hear(l.run, wordDurable, s.Durable())
+	return nil
+}
+
+func (l *life) report(s *spool.Spool) {
+	r, st := s.Report(), s.Stats()
+	l.findings += len(r.Findings)
+	l.skipped += len(r.Skipped)
+	l.tally.uncounted += l.ledger.uncounted
+	l.missing += len(r.Missing)
+	l.evicted += st.EvictedEntries
+	l.tally.durable += uint64(len(l.ledger.durable))
+	l.tally.appended += uint64(len(l.ledger.appended))
+}
