@@ -2,6 +2,7 @@ package uplink_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -245,10 +246,13 @@ func heap() uint64 {
 func size(t *testing.T, dir string) (sum int64) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // it has just been removed
+			return nil
+		case err != nil || entry.IsDir():
 			return err
 		}
-		if info, err := entry.Info(); err == nil { // it may just have been removed
+		if info, err := entry.Info(); err == nil {
 			sum += info.Size()
 		}
 		return nil
