@@ -49,8 +49,12 @@ func (b *Budget) decode(value []byte) error {
 	if len(value) < 4 {
 		return fmt.Errorf("budget: %d bytes are no state of it", len(value))
 	}
-	if v := binary.LittleEndian.Uint32(value); v != budgetVersion || len(value) < budgetBytes {
-		return fmt.Errorf("budget: its state (%d bytes, version %d) is not of version %d", len(value), v, budgetVersion)
+	switch v := binary.LittleEndian.Uint32(value); {
+	case v > budgetVersion:
+		b.o.Store = nil // it is left as it is
+		return fmt.Errorf("budget: its state is of version %d, which a newer milepost wrote; it is left alone, and what is used up is counted anew", v)
+	case v != budgetVersion || len(value) < budgetBytes:
+		return fmt.Errorf("budget: its state (%d bytes, version %d) is none", len(value), v)
 	}
 	value = value[4:]
 	for _, p := range []*period{&b.day, &b.month} {

@@ -166,7 +166,9 @@ func NewPriorityForwarder(classes []Class, sink Sink, o ForwarderOptions) *Forwa
 		l.stats = &f.stats.s.Classes[i]
 		l.stats.Name, l.stats.Priority = l.Name, l.Priority
 	}
-	if t, ok := sink.(interface{ Traffic() (sent, received uint64) }); ok {
+	if t, ok := sink.(interface {
+		Traffic() (sent, received uint64)
+	}); ok {
 		f.traffic = t.Traffic
 	}
 	if o.ExactlyOnce {

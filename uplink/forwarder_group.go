@@ -14,6 +14,9 @@ type group struct {
 	live bool
 	// complete says that nothing live was left behind it.
 	complete bool
+	// begun says that the receiver has a part of it: the group is then sent to its
+	// end, as nothing else tells which part.
+	begun bool
 	// span is what is done with when the group is.
 	span spool.Span
 

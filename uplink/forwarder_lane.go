@@ -21,9 +21,9 @@ type lane struct {
 	stats *ClassStats // guarded by counters.mu
 
 	front uint64
-	// caughtUp is when nothing live was waiting: whatever waits now has come
-	// later.
-	caughtUp time.Time
+	// looks say how far the queue went when: the first one did not have front yet,
+	// if that is known.
+	looks []look
 	// armed says that the queue was asked in vain, and will tell by Ready when
 	// there is something new; ended that there never will be.
 	armed, ended bool
@@ -41,9 +41,55 @@ type lane struct {
 	pending []spool.Span
 }
 
+// maxIslands is how many acknowledged spans apart there may be before there are
+// no more jumps and the backlog is closed from its oldest end. Of those that a
+// queue keeps it leaves one for the jump, one for a partial entry and one for the
+// span behind what was evicted, which a position counts apart.
+const maxIslands = spool.MaxSpans - 3
+
 func (l *lane) begin() {
-	l.front, l.at, l.caughtUp = 0, 0, time.Time{}
+	l.front, l.at, l.looks = 0, 0, l.looks[:0]
 	l.armed, l.ended, l.settled = false, false, false
+}
+
+// look is the last index of a queue at a time.
+type look struct {
+	end uint64
+	at  time.Time
+}
+
+const maxLooks = 32
+
+// look notes how far the queue goes: a few times while an entry is fresh.
+func (l *lane) look(now time.Time, end uint64, fresh time.Duration) {
+	n := len(l.looks)
+	switch {
+	case n > 0 && l.looks[n-1].end >= end:
+		l.looks[n-1].at = now
+	case n == 0 || now.Sub(l.looks[n-1].at) >= fresh/16:
+		if n == maxLooks {
+			n-- // they are older than fresh by far
+		}
+		l.looks = append(l.looks[:n], look{end, now})
+	}
+}
+
+// idle notes that nothing has been appended since the last look.
+func (l *lane) idle(now time.Time) {
+	if n := len(l.looks); n > 0 {
+		l.looks[n-1].at = now
+	}
+}
+
+// waited is how long the oldest live entry has waited at most.
+func (l *lane) waited(now time.Time) time.Duration {
+	for len(l.looks) > 1 && l.looks[1].end < l.front {
+		l.looks = append(l.looks[:0], l.looks[1:]...)
+	}
+	if len(l.looks) == 0 || l.looks[0].end >= l.front {
+		return math.MaxInt64
+	}
+	return now.Sub(l.looks[0].at)
 }
 
 // gatherLive takes what is live into the group, and says whether there is
@@ -57,13 +103,12 @@ func (f *Forwarder) gatherLive(l *lane, now time.Time, arm bool) (bool, error) {
 	}
 	from, to := l.front, uint64(math.MaxUint64)
 	if i == len(l.pending) {
-		l.caughtUp = now
 		if !arm {
 			return false, nil
 		}
 	} else {
 		last := l.pending[len(l.pending)-1]
-		if f.o.Order != InOrder && now.Sub(l.caughtUp) > f.o.Fresh {
+		if f.o.Order != InOrder && l.waited(now) > f.o.Fresh {
 			f.jump(l, last)
 			i = len(l.pending) - 1
 		}
@@ -84,9 +129,6 @@ func (f *Forwarder) gatherLive(l *lane, now time.Time, arm bool) (bool, error) {
 		return false, err
 	}
 	l.armed = end && to == math.MaxUint64
-	if l.armed {
-		l.caughtUp = now
-	}
 	n := len(g.entries)
 	if n == 0 && to == math.MaxUint64 {
 		g.reset(nil)
@@ -107,8 +149,7 @@ func (f *Forwarder) gatherLive(l *lane, now time.Time, arm bool) (bool, error) {
 // queue cannot keep one more acknowledged span, the newest gap stays live.
 func (f *Forwarder) jump(l *lane, last spool.Span) {
 	front := max(l.front, last.From)
-	// Two are left for a gap that is closed from its middle, see gatherPartial.
-	if front < last.To && len(l.Queue.Position().Done) <= spool.MaxSpans-2 {
+	if front < last.To && len(l.Queue.Position().Done) < maxIslands {
 		front = last.To
 	}
 	if l.front != 0 && front > l.front {
@@ -134,7 +175,7 @@ func (f *Forwarder) gatherBacklog(l *lane) (bool, error) {
 	}
 	gap := l.pending[n-1]
 	gap.To = min(gap.To, l.front-1)
-	if f.o.Order == NewestFirst && len(l.Queue.Position().Done) <= spool.MaxSpans-2 {
+	if f.o.Order == NewestFirst && len(l.Queue.Position().Done) < maxIslands {
 		return true, f.gatherNewest(l, gap, limit)
 	}
 	return true, f.gatherOldest(l, l.pending[0], limit)

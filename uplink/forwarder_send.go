@@ -81,7 +81,7 @@ func (f *Forwarder) try(ctx context.Context, from, to int) error {
 				switch {
 				case bytes.Equal(committed, position):
 					f.succeeded(g.records[from:to])
-					g.lane.partial = reached
+					g.begun, g.lane.partial = true, reached
 					return nil
 				case refused != nil:
 					f.succeeded(nil)
@@ -104,7 +104,7 @@ func (f *Forwarder) try(ctx context.Context, from, to int) error {
 				f.charge(size)
 				f.pace.took(size, time.Since(start), f.o.MaxBytes)
 				f.succeeded(g.records[from:to])
-				g.lane.partial = reached
+				g.begun, g.lane.partial = true, reached
 				return nil
 			case IsPermanent(err) && position == nil:
 				f.charge(0)
@@ -131,10 +131,10 @@ func (f *Forwarder) try(ctx context.Context, from, to int) error {
 func (f *Forwarder) stale() bool {
 	g := &f.group
 	switch {
-	case f.o.Order == InOrder || g.lane.partial.entry != 0:
+	case f.o.Order == InOrder || g.begun || g.lane.partial.entry != 0:
 		return false
 	case g.live:
-		return time.Since(g.lane.caughtUp) > f.o.Fresh
+		return g.lane.waited(time.Now()) > f.o.Fresh
 	}
 	return true
 }

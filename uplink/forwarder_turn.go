@@ -12,18 +12,17 @@ import (
 )
 
 // turn is whose turn it is. A round looks at the live data of one class after
-// the other, the highest first, and stays with a class while its live data has
-// not been sent up to the end. After a round comes a group of the backlog,
-// whether there is new live data by then or not: at a link with long round trips
-// there always is. But where live data alone took the link as long as that, the
-// link is nearly full, and the backlog waits until there is none.
+// the other, the highest first, and then at the backlog. It goes on from a class
+// when that is sent up to its end, whether there is new live data by then or not:
+// at a link with long round trips there always is. But where the live data of a
+// round takes too long, the link is nearly full, and a new round begins: what is
+// lower has to wait until the higher has nothing, or little, to send.
 type turn struct {
 	lane int
 	live time.Duration // that this round's live data took
 }
 
-// maxLive is how long the live data of a round may take for the backlog to have
-// its turn all the same.
+// maxLive is how long the live data of a round may take before a new one begins.
 const maxLive = time.Second
 
 // next waits until there is something to send, and gathers it. It returns
@@ -33,6 +32,7 @@ func (f *Forwarder) next(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		f.look(time.Now())
 		if found, err := f.choose(ctx, false); found || err != nil {
 			return err
 		}
@@ -50,24 +50,42 @@ func (f *Forwarder) next(ctx context.Context) error {
 	}
 }
 
+// look notes how far every queue goes.
+func (f *Forwarder) look(now time.Time) {
+	if f.o.Order == InOrder {
+		return
+	}
+	for _, l := range f.lanes {
+		l.pending = l.Queue.Pending(l.pending[:0])
+		end := max(l.front, 1) - 1
+		if n := len(l.pending); n > 0 {
+			end = max(end, l.pending[n-1].To)
+		}
+		l.look(now, end, f.o.Fresh)
+	}
+}
+
 // choose gathers what is to be sent next, and says whether there is anything.
 func (f *Forwarder) choose(ctx context.Context, arm bool) (found bool, err error) {
-	for {
-		for ; f.turn.lane < len(f.lanes); f.turn.lane++ {
-			l := f.lanes[f.turn.lane]
-			if found, err := f.from(ctx, l, func(now time.Time) (bool, error) { return f.gatherLive(l, now, arm) }); found || err != nil {
-				if found && f.group.complete {
-					f.turn.lane++ // what comes meanwhile has its turn in the next round
-				}
-				return found, err
-			}
+	for f.turn.lane < len(f.lanes) || f.turn.live >= maxLive {
+		if f.turn.lane > 0 && f.turn.live >= maxLive {
+			f.turn = turn{}
 		}
-		busy := f.turn.live >= maxLive
-		f.turn = turn{}
-		if !busy {
-			break
+		l := f.lanes[f.turn.lane]
+		found, err := f.from(ctx, l, func(now time.Time) (bool, error) { return f.gatherLive(l, now, arm) })
+		switch {
+		case err != nil:
+			return false, err
+		case found && !f.group.complete:
+			f.turn.lane = 0
+			return true, nil
+		case found:
+			f.turn.lane++
+			return true, nil
 		}
+		f.turn.lane++
 	}
+	f.turn = turn{}
 	if f.o.Order == InOrder || f.o.Budget.backlogWait(time.Now()) > 0 {
 		return false, nil
 	}
@@ -156,7 +174,7 @@ func (f *Forwarder) wait(ctx context.Context) error {
 	now = time.Now()
 	for _, l := range f.lanes {
 		if l.armed {
-			l.caughtUp = now // until Ready told otherwise
+			l.idle(now) // until Ready told otherwise
 		}
 	}
 	return ctx.Err()

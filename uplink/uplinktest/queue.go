@@ -1,28 +1,39 @@
 package uplinktest
 
 import (
-	"context"
+	"slices"
 	"sync"
 
 	"milepost/uplink/spool"
 )
 
-// Queue is an uplink.Queue in memory, which keeps what was acknowledged and
-// returns ErrEnd once it was ended. It is safe for concurrent use.
+// Queue is an uplink.Queue in memory. What is acknowledged is durable at once,
+// or with every so many acknowledgements, and Crash goes back to what is
+// durable. It is safe for concurrent use.
 type Queue struct {
 	mu      sync.Mutex
-	entries []spool.Entry
+	entries []item
 	next    int // to be read
-	acked   int // entries
-	note    []byte
+	note    string
+	durable string // the note that is
+	acks    int    // not durable yet
 	ended   bool
-	more    chan struct{} // closed, and made anew, with every change
-	// failures are errors that the next calls of Next return.
+	ready   chan struct{}
+	// failures are errors that the next calls of TryNext return.
 	failures []error
+
+	// SyncEvery is the number of acknowledgements that become durable at once (1).
+	// It is to be set before the queue is used.
+	SyncEvery int
+}
+
+type item struct {
+	spool.Entry
+	done, durable bool
 }
 
 // NewQueue makes a queue.
-func NewQueue() *Queue { return &Queue{more: make(chan struct{})} }
+func NewQueue() *Queue { return &Queue{ready: make(chan struct{}, 1)} }
 
 // Append adds an entry, before which missing others are lost.
 func (q *Queue) Append(payload []byte, missing uint64) {
@@ -32,7 +43,7 @@ func (q *Queue) Append(payload []byte, missing uint64) {
 	if n := len(q.entries); n > 0 {
 		index += q.entries[n-1].Index
 	}
-	q.entries = append(q.entries, spool.Entry{Index: index, Payload: payload, Missing: missing})
+	q.entries = append(q.entries, item{Entry: spool.Entry{Index: index, Payload: payload, Missing: missing}})
 	q.changed()
 }
 
@@ -44,7 +55,7 @@ func (q *Queue) End() {
 	q.changed()
 }
 
-// FailNext makes a call of Next return an error.
+// FailNext makes a call of TryNext return an error.
 func (q *Queue) FailNext(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -52,73 +63,156 @@ func (q *Queue) FailNext(err error) {
 	q.changed()
 }
 
-// changed wakes Next. The caller holds the mutex.
+// changed wakes who waits. The caller holds the mutex.
 func (q *Queue) changed() {
-	close(q.more)
-	q.more = make(chan struct{})
-}
-
-// Next implements uplink.Queue.
-func (q *Queue) Next(ctx context.Context, dst []byte) (spool.Entry, error) {
-	for {
-		q.mu.Lock()
-		more := q.more
-		if len(q.failures) > 0 {
-			err := q.failures[0]
-			q.failures = q.failures[1:]
-			q.mu.Unlock()
-			return spool.Entry{}, err
-		}
-		q.mu.Unlock()
-		entry, err := q.TryNext(dst)
-		if err != spool.ErrNone {
-			return entry, err
-		}
-		select {
-		case <-ctx.Done():
-			return spool.Entry{}, ctx.Err()
-		case <-more:
-		}
+	select {
+	case q.ready <- struct{}{}:
+	default:
 	}
 }
+
+// Ready implements uplink.Queue.
+func (q *Queue) Ready() <-chan struct{} { return q.ready }
 
 // TryNext implements uplink.Queue.
 func (q *Queue) TryNext(dst []byte) (spool.Entry, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	switch {
-	case q.next < len(q.entries):
-		entry := q.entries[q.next]
-		entry.Payload = append(dst[:0], entry.Payload...)
-		q.next++
-		return entry, nil
-	case q.ended:
+	if len(q.failures) > 0 {
+		err := q.failures[0]
+		q.failures = q.failures[1:]
+		return spool.Entry{}, err
+	}
+	for ; q.next < len(q.entries); q.next++ {
+		if e := q.entries[q.next]; !e.done {
+			e.Payload = append(dst[:0], e.Payload...)
+			q.next++
+			return e.Entry, nil
+		}
+	}
+	if q.ended {
 		return spool.Entry{}, spool.ErrEnd
 	}
 	return spool.Entry{}, spool.ErrNone
 }
 
-// Ack implements uplink.Queue.
-func (q *Queue) Ack(index uint64, note []byte) error {
+// Seek implements uplink.Queue.
+func (q *Queue) Seek(index uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.acked < len(q.entries) && q.entries[q.acked].Index <= index {
-		q.acked++
+	q.next = 0
+	for q.next < len(q.entries) && q.entries[q.next].Index < index {
+		q.next++
 	}
-	q.note = append(q.note[:0], note...)
+}
+
+// AckSpan implements uplink.Queue.
+func (q *Queue) AckSpan(span spool.Span, note []byte) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	before := slices.Clone(q.entries)
+	q.ack(span)
+	if len(q.position().Done) > spool.MaxSpans {
+		q.entries = before
+		return spool.ErrSpans
+	}
+	q.acked(note)
 	return nil
 }
 
-// Rewind implements uplink.Queue.
-func (q *Queue) Rewind() {
+// Advance implements uplink.Queue.
+func (q *Queue) Advance(p spool.Position, note []byte) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.next = q.acked
+	q.ack(spool.Span{From: 1, To: p.Acked})
+	for _, span := range p.Done {
+		q.ack(span)
+	}
+	q.acked(note)
+	return nil
+}
+
+func (q *Queue) ack(span spool.Span) {
+	for i := range q.entries {
+		if e := &q.entries[i]; span.From <= e.Index && e.Index <= span.To {
+			e.done = true
+		}
+	}
+}
+
+func (q *Queue) acked(note []byte) {
+	q.note = string(note)
+	if q.acks++; q.acks >= q.SyncEvery {
+		q.acks = 0
+		q.durable = q.note
+		for i := range q.entries {
+			q.entries[i].durable = q.entries[i].done
+		}
+	}
+}
+
+// Crash forgets the acknowledgements that were not durable.
+func (q *Queue) Crash() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.note, q.acks, q.next = q.durable, 0, 0
+	for i := range q.entries {
+		q.entries[i].done = q.entries[i].durable
+	}
+}
+
+// Pending implements uplink.Queue.
+func (q *Queue) Pending(dst []spool.Span) []spool.Span {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.runs(dst, false)
+}
+
+// runs appends the spans of indexes that are acknowledged, or of those that are
+// not. Missing ones go with the entry behind them.
+func (q *Queue) runs(dst []spool.Span, done bool) []spool.Span {
+	last := uint64(0)
+	inside := false
+	for i := range q.entries {
+		e := &q.entries[i]
+		switch {
+		case e.done != done:
+			inside = false
+		case inside:
+			dst[len(dst)-1].To = e.Index
+		default:
+			dst = append(dst, spool.Span{From: last + 1, To: e.Index})
+			inside = true
+		}
+		last = e.Index
+	}
+	return dst
+}
+
+// Position implements uplink.Queue.
+func (q *Queue) Position() spool.Position {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.position()
+}
+
+func (q *Queue) position() (p spool.Position) {
+	p.Done = q.runs(nil, true)
+	if len(p.Done) > 0 && p.Done[0].From == 1 {
+		p.Acked = p.Done[0].To
+		p.Done = p.Done[1:]
+	}
+	return p
 }
 
 // Acked is the number of entries acknowledged, and the last note.
 func (q *Queue) Acked() (entries int, note string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.acked, string(q.note)
+	for i := range q.entries {
+		if q.entries[i].done {
+			entries++
+		}
+	}
+	return entries, q.note
 }

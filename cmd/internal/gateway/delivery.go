@@ -117,9 +117,15 @@ type queue struct {
 	acked func(index uint64, note []byte)
 }
 
-func (q queue) Ack(index uint64, note []byte) error {
-	err := q.Cursor.Ack(index, note)
-	q.acked(index, note)
+func (q queue) AckSpan(span spool.Span, note []byte) error {
+	err := q.Cursor.AckSpan(span, note)
+	q.acked(q.Cursor.Acked())
+	return err
+}
+
+func (q queue) Advance(p spool.Position, note []byte) error {
+	err := q.Cursor.Advance(p, note)
+	q.acked(q.Cursor.Acked())
 	return err
 }
 
