@@ -4,15 +4,21 @@ import "time"
 
 // pace finds out how many bytes of payload the link carries in a group's time,
 // so that live data never has to wait for long behind a group of the backlog.
+//
+// A Send takes a latency, whatever it carries, and a time for each byte. The
+// second follows from the spread of what was measured lately: a line through the
+// Sends of different sizes, by least squares with weights that decay. Where all
+// were of one size, all of the time counts as the bytes'.
 type pace struct {
 	bytes int // of a group; 0 is firstGroup
-	// latency is what a Send takes however small it is: the least that one took
-	// lately.
-	latency time.Duration
+	sends int
+	// Averages: of bytes, of seconds, of the square of the bytes' deviation, and
+	// of the product of both deviations.
+	meanBytes, meanSeconds, variance, covariance float64
 }
 
 const (
-	groupTime  = 750 * time.Millisecond
+	groupTime  = 750 * time.Millisecond // without the latency
 	firstGroup = 8 << 10
 	leastGroup = 1 << 10
 )
@@ -25,23 +31,25 @@ func (p *pace) limit(most int) int {
 	return min(p.bytes, most)
 }
 
-// took notes how long a Send of so many bytes has taken. A group that took too
-// long makes the next ones smaller; one in time makes them larger, if it was as
-// large as allowed, but at most twice as large as it was.
+// took notes how long a Send of so many bytes has taken. A group is at most
+// twice as large as one that was sent.
 func (p *pace) took(bytes int, d time.Duration, most int) {
-	transfer := max(d-p.latency, time.Millisecond)
-	right := float64(bytes) * (float64(groupTime) / float64(transfer))
 	size := p.limit(most)
-	switch {
-	case transfer > groupTime:
-		size = int(min(right, float64(size)))
-	case bytes >= size/2:
-		size = int(min(right, 2*float64(bytes)))
-	}
-	p.bytes = min(max(size, leastGroup), most)
-	if p.latency == 0 || d < p.latency {
-		p.latency = d
+	x, y := float64(bytes), d.Seconds()
+	if p.sends++; p.sends == 1 {
+		p.meanBytes, p.meanSeconds = x, y
 	} else {
-		p.latency += p.latency / 32 // so that a link that has become slower is noticed
+		const weight = 1. / 8
+		dx, dy := x-p.meanBytes, y-p.meanSeconds
+		p.meanBytes += float64(weight * dx)
+		p.meanSeconds += float64(weight * dy)
+		p.variance = float64((1 - weight) * (p.variance + float64(weight*float64(dx*dx))))
+		p.covariance = float64((1 - weight) * (p.covariance + float64(weight*float64(dx*dy))))
 	}
+	perByte := p.meanSeconds / max(p.meanBytes, 1)
+	if spread := p.meanBytes / 10; p.variance > float64(spread*spread) {
+		perByte = min(perByte, p.covariance/p.variance)
+	}
+	right := groupTime.Seconds() / max(perByte, 1e-10)
+	p.bytes = max(int(min(right, float64(max(size, 2*bytes)), float64(most))), min(leastGroup, most))
 }

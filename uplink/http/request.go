@@ -2,16 +2,13 @@ package http
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	nethttp "net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strings"
-	"sync/atomic"
 
 	"milepost/uplink"
 )
@@ -91,15 +88,16 @@ func (s *Sink) roundTrip(ctx context.Context, w *watch, r *request, read func(*n
 	}
 	target := r.url
 	for hop := 0; ; hop++ {
-		response, left, err := s.attempt(ctx, w, r, target, header)
+		response, u, err := s.attempt(ctx, w, r, target, header)
 		if err != nil {
 			return err
 		}
 		next, err := redirected(response, target, hop)
 		if err == nil && next == nil {
-			err = s.receive(response, r, left, read)
+			err = s.receive(response, r, u, read)
 		}
 		response.Body.Close()
+		u.release()
 		if next == nil || err != nil {
 			return err
 		}
@@ -107,64 +105,35 @@ func (s *Sink) roundTrip(ctx context.Context, w *watch, r *request, read func(*n
 	}
 }
 
-// attempt sends a request and waits for the begin of the answer, when so much of
-// the body was left to be sent.
+// attempt sends a request and waits for the begin of the answer. The upload has
+// to be released when the answer was read.
 //
 // A server may close a connection in the moment when the request goes out. That
 // is no failure: the request then goes over a new connection, once.
-func (s *Sink) attempt(ctx context.Context, w *watch, r *request, target *url.URL, header nethttp.Header) (_ *nethttp.Response, left int64, err error) {
+func (s *Sink) attempt(ctx context.Context, w *watch, r *request, target *url.URL, header nethttp.Header) (*nethttp.Response, *upload, error) {
 	for {
-		var body *counted
-		getBody := func() (io.ReadCloser, error) {
-			body = &counted{r: bytes.NewReader(r.body)}
-			body.left.Store(int64(len(r.body)))
-			return body, nil
-		}
-		var stale, answered atomic.Bool
-		traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-			GotConn: func(info httptrace.GotConnInfo) {
-				stale.Store(info.Reused)
-				w.enter(sending)
-			},
-			WroteRequest: func(httptrace.WroteRequestInfo) { w.enter(waiting) },
-			GotFirstResponseByte: func() {
-				answered.Store(true)
-				w.enter(receiving)
-			},
-		})
-		q := (&nethttp.Request{Method: r.method, URL: target, Host: target.Host, Header: header}).WithContext(traced)
+		u := newUpload(r.body, header.Get("Expect") != "")
+		q := (&nethttp.Request{
+			Method: r.method, URL: target, Host: target.Host, Header: header,
+			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, // or net/http overlooks Expect
+		}).WithContext(u.trace(ctx, w))
 		if r.body != nil {
 			q.ContentLength = int64(len(r.body))
-			q.GetBody = getBody // for HTTP/2, which may have to begin again
-			q.Body, _ = getBody()
+			q.GetBody = u.reader // for HTTP/2, which may have to begin again
+			q.Body, _ = u.reader()
 		}
 		response, err := s.transport.RoundTrip(q)
 		if err == nil {
-			if body != nil {
-				left = body.left.Load()
-			}
-			return response, left, nil
+			u.early = u.left.Load() > 0
+			return response, u, nil
 		}
-		if !stale.Load() || answered.Load() || ctx.Err() != nil {
-			return nil, 0, err
+		u.release()
+		if !u.reused.Load() || u.answered.Load() || ctx.Err() != nil {
+			return nil, nil, err
 		}
 		s.network.hangUp()
 	}
 }
-
-// counted notes how much of a body is left.
-type counted struct {
-	r    *bytes.Reader
-	left atomic.Int64
-}
-
-func (c *counted) Read(b []byte) (int, error) {
-	n, err := c.r.Read(b)
-	c.left.Store(int64(c.r.Len()))
-	return n, err
-}
-
-func (c *counted) Close() error { return nil }
 
 // header makes the headers of a request, and notes what is secret of them.
 func (s *Sink) header(r *request) (nethttp.Header, error) {
@@ -263,7 +232,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 }
 
 // receive reads an answer to its end, so that the connection can be used again.
-func (s *Sink) receive(response *nethttp.Response, r *request, left int64, read func(*nethttp.Response, *bufio.Reader) error) error {
+func (s *Sink) receive(response *nethttp.Response, r *request, u *upload, read func(*nethttp.Response, *bufio.Reader) error) error {
 	if response.StatusCode < 200 || response.StatusCode > 299 {
 		// What can be read of it is enough.
 		text, _ := io.ReadAll(&bounded{response.Body, maxAnswer})
@@ -272,7 +241,7 @@ func (s *Sink) receive(response *nethttp.Response, r *request, left int64, read 
 		refusal.addHint(s.o.Form, r.compression)
 		return refusal
 	}
-	if left > 0 && !s.form.streams() {
+	if u.early && (u.asks || !s.form.streams()) {
 		return fmt.Errorf("%s: %w", response.Status, errEarly)
 	}
 	body := bufio.NewReader(&bounded{response.Body, s.form.answerSize(r.records)})

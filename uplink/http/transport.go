@@ -85,14 +85,15 @@ func (s *Sink) explain(ctx context.Context, err error) error {
 		}
 	}
 	var unknown x509.UnknownAuthorityError
+	var noTLS tls.RecordHeaderError
 	text := err.Error()
 	switch {
 	case errors.As(err, &unknown):
 		return fmt.Errorf("%w: set the CA that the server's certificate is from", err)
 	case strings.Contains(text, "remote error: tls") && strings.Contains(text, "certificate"):
 		return fmt.Errorf("%w: the server does not take this client's certificate: check certificate and key", err)
-	case strings.Contains(text, "server gave HTTP response to HTTPS client"):
-		return fmt.Errorf("%w: the URL says https, the server speaks http", err)
+	case errors.As(err, &noTLS) && noTLS.Conn != nil:
+		return fmt.Errorf("%w: the URL says https, but the server does not speak TLS", err)
 	case strings.Contains(text, "Proxy Authentication Required"):
 		return fmt.Errorf("%w: the HTTP proxy wants a user and a password", err)
 	}

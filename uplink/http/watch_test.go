@@ -44,7 +44,7 @@ func TestWatch(t *testing.T) {
 			w.enter(waiting)
 			w.enter(receiving)
 			for range 1000 {
-				time.Sleep(time.Minute)
+				time.Sleep(59 * time.Second)
 				n.received.Add(minProgress)
 			}
 		}, ""},

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -59,6 +60,8 @@ func nextStep(err error) string {
 		return ": connect to a name that is in the certificate, or set the server name"
 	case errors.As(err, &remote) && remote.Op == "remote error": // so does crypto/tls name an alert
 		return ": the broker does not take this client's certificate: check that it has one, its authority and its dates"
+	case errors.Is(err, io.EOF):
+		return ": the broker has closed the connection: it may want TLS, or none, or a login"
 	case errors.Is(err, context.DeadlineExceeded):
 		return ": the broker or the link does not answer"
 	}

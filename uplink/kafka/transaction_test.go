@@ -30,7 +30,10 @@ func TestTransactionalContract(t *testing.T) {
 	uplinktest.TestSink(t, func(t *testing.T) uplinktest.Harness {
 		broker, link := start(t, kafkabroker.Options{})
 		sink, err := kafka.NewTransactional(
-			kafka.Options{URL: "kafka://" + link.Addr(), DialTimeout: time.Second, AckTimeout: 500 * time.Millisecond},
+			kafka.Options{
+				URL: "kafka://" + link.Addr(), Encoding: uplink.Protobuf, Compression: "none",
+				DialTimeout: 500 * time.Millisecond, AckTimeout: 500 * time.Millisecond,
+			},
 			kafka.TransactionOptions{ID: "milepost-van-17-kafka"})
 		if err != nil {
 			t.Fatal(err)
@@ -38,7 +41,7 @@ func TestTransactionalContract(t *testing.T) {
 		return uplinktest.Harness{
 			Sink:     sink,
 			Address:  link.Addr(),
-			Received: func() []uplink.Record { return committed(t, broker.Addr(), "milepost.records") },
+			Received: func() []uplink.Record { return committedIn(t, uplink.Protobuf, broker.Addr(), "milepost.records") },
 			Break:    link.Cut, Heal: link.Heal, BreakAfter: link.CutAfter, Stall: link.Stall,
 			Poison:     func(sequence uint64) uplink.Record { return long(sequence, 1<<20) },
 			Goroutines: []string{"franz-go/pkg/kgo.", "milepost/uplink/kafka."},
@@ -49,13 +52,18 @@ func TestTransactionalContract(t *testing.T) {
 // committed are the records that a read-committed consumer sees.
 func committed(t *testing.T, address, topic string) []uplink.Record {
 	t.Helper()
+	return committedIn(t, uplink.JSON, address, topic)
+}
+
+func committedIn(t *testing.T, encoding uplink.Encoding, address, topic string) []uplink.Record {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	messages, err := kafkaserver.ReadCommitted(ctx, address, topic)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return decode(t, messages, uplink.JSON)
+	return decode(t, messages, encoding)
 }
 
 func transactional(t *testing.T, address, id string) *kafka.TransactionalSink {
@@ -136,12 +144,15 @@ func testPositions(t *testing.T, address, reader string) {
 	}
 }
 
+// TestPositions has brokers of both kinds of transactions (KIP-890).
 func TestPositions(t *testing.T) {
-	broker, link := start(t, kafkabroker.Options{})
-	testPositions(t, link.Addr(), broker.Addr())
+	for _, old := range []bool{false, true} {
+		broker, link := start(t, kafkabroker.Options{Old: old})
+		testPositions(t, link.Addr(), broker.Addr())
+	}
 }
 
-// TestDoneContext: what was cancelled may have been committed or not, and the
+// TestCancelledTransaction: what was cancelled may have been committed or not, and the
 // position says which.
 func TestCancelledTransaction(t *testing.T) {
 	broker, link := start(t, kafkabroker.Options{})

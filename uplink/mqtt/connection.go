@@ -29,7 +29,8 @@ type connection struct {
 	socket *socket
 	since  time.Time
 	// greeted is set when greet was called.
-	greeted bool
+	greeted  bool
+	arrivals arrivals
 }
 
 // dial connects. Everything, handshakes included, ends soon after ctx does.
@@ -51,7 +52,7 @@ func (s *Sink) handshake(ctx context.Context) (*connection, error) {
 		return nil, err
 	}
 	c := &connection{socket: newSocket(conn, opening.raw), since: time.Now()}
-	c.client = paho.NewClient(s.clientOptions(c.socket))
+	c.client = paho.NewClient(s.clientOptions(c))
 	token := c.client.Connect()
 	<-token.Done()
 	if err := token.Error(); err != nil {
@@ -64,10 +65,10 @@ func (s *Sink) handshake(ctx context.Context) (*connection, error) {
 	return c, nil
 }
 
-func (s *Sink) clientOptions(socket *socket) *paho.ClientOptions {
+func (s *Sink) clientOptions(c *connection) *paho.ClientOptions {
 	o := paho.NewClientOptions().
 		AddBroker("tcp://" + s.url.Host). // for paho's loop only: the connection is there
-		SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return socket, nil }).
+		SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return c.socket, nil }).
 		SetProtocolVersion(4).
 		SetClientID(s.o.ClientID).
 		SetUsername(s.o.Username).
@@ -83,9 +84,12 @@ func (s *Sink) clientOptions(socket *socket) *paho.ClientOptions {
 		SetPingTimeout(never).
 		SetConnectTimeout(s.o.DialTimeout).
 		SetWriteTimeout(s.o.AckTimeout).
-		SetConnectionLostHandler(func(_ paho.Client, err error) { socket.fail(err) }) // by what it cannot read
+		SetConnectionLostHandler(func(_ paho.Client, err error) { c.socket.fail(err) }) // by what it cannot read
 	if p := &s.o.Presence; p.Topic != "" {
 		o.SetBinaryWill(p.Topic, p.Offline, 1, !p.Transient)
+	}
+	if s.twin != nil {
+		o.SetDefaultPublishHandler(s.twin.handler(&c.arrivals))
 	}
 	return o
 }

@@ -16,6 +16,7 @@ type message struct {
 	topic    string
 	payload  []byte
 	retained bool
+	alone    bool // nothing else may be under way with it
 	token    paho.Token
 	// Of a message of records: the first one's key, and their number.
 	first   uplink.Key
@@ -91,10 +92,10 @@ func (f *flight) recycle(buffer []byte) {
 var errStalled = errors.New("no progress for too long; the broker or the link is stuck")
 
 // launch publishes a message as soon as there is room in the window. One that
-// has to go alone does so when nothing else is under way, and is waited for.
-func (s *Sink) launch(m message, alone bool) error {
+// has to go alone is waited for.
+func (s *Sink) launch(m message) error {
 	window := s.o.Window
-	if alone {
+	if m.alone {
 		window = 1
 	}
 	for s.flight.len() >= window {
@@ -104,7 +105,7 @@ func (s *Sink) launch(m message, alone bool) error {
 	}
 	m.token = s.conn.client.Publish(m.topic, 1, m.retained, m.payload)
 	s.flight.push(m)
-	if alone {
+	if m.alone {
 		return s.settleAll()
 	}
 	return nil
@@ -123,7 +124,7 @@ func (s *Sink) settleAll() error {
 // settle waits for the acknowledgement of the oldest message under way.
 func (s *Sink) settle() error {
 	m := &s.flight.messages[s.flight.oldest]
-	if err := s.await(m.token); err != nil {
+	if err := await(m.token, s.wait); err != nil {
 		return err
 	}
 	s.refusals.acknowledged(m)
@@ -134,15 +135,15 @@ func (s *Sink) settle() error {
 	return nil
 }
 
-// await waits for what a token stands for.
-func (s *Sink) await(token paho.Token) error {
+// wait waits for an event of the connection.
+func (s *Sink) wait(event <-chan struct{}) error {
 	select {
-	case <-token.Done():
+	case <-event:
 	default:
 		s.flight.timer.Reset(s.o.AckTimeout)
 		defer s.flight.timer.Stop()
 		select {
-		case <-token.Done():
+		case <-event:
 		case <-s.conn.lost():
 		case <-s.flight.timer.C:
 			return errStalled
@@ -152,6 +153,6 @@ func (s *Sink) await(token paho.Token) error {
 	case <-s.conn.lost():
 		return fmt.Errorf("connection lost: %w", s.conn.socket.err)
 	default:
-		return token.Error()
+		return nil
 	}
 }

@@ -20,18 +20,18 @@ func (g *group) position(i int) int {
 // group sorts the records by topic, in the order of the topics' first ones. A
 // record that was refused comes last.
 func (s *Sink) group(records []uplink.Record) []group {
-	culprit := s.culprit(records)
-	if culprit < 0 && s.topic.perDevice() && sameDevice(records) {
+	if len(s.refusals.culprits) == 0 && s.topic.perDevice() && sameDevice(records) {
 		s.scratch = s.topic.append(s.scratch[:0], &records[0])
 		return []group{{topic: string(s.scratch), records: records}}
 	}
-	var groups []group
+	var groups, last []group
 	index := make(map[string]int)
 	for i := range records {
-		if i == culprit {
+		s.scratch = s.topic.append(s.scratch[:0], &records[i])
+		if s.refusals.culprit(records[i].Key()) >= 0 {
+			last = append(last, group{topic: string(s.scratch), records: records[i : i+1], positions: []int{i}, last: true})
 			continue
 		}
-		s.scratch = s.topic.append(s.scratch[:0], &records[i])
 		n, ok := index[string(s.scratch)]
 		if !ok {
 			n = len(groups)
@@ -41,23 +41,7 @@ func (s *Sink) group(records []uplink.Record) []group {
 		groups[n].records = append(groups[n].records, records[i])
 		groups[n].positions = append(groups[n].positions, i)
 	}
-	if culprit >= 0 {
-		s.scratch = s.topic.append(s.scratch[:0], &records[culprit])
-		groups = append(groups, group{topic: string(s.scratch), records: records[culprit : culprit+1], positions: []int{culprit}, last: true})
-	}
-	return groups
-}
-
-// culprit is the position of a record that was refused, or -1.
-func (s *Sink) culprit(records []uplink.Record) int {
-	if s.refusals.times > 0 {
-		for i := range records {
-			if s.refusals.culprit == records[i].Key() {
-				return i
-			}
-		}
-	}
-	return -1
+	return append(groups, last...)
 }
 
 func sameDevice(records []uplink.Record) bool {

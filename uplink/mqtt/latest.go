@@ -7,6 +7,7 @@ import (
 	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
@@ -212,20 +213,53 @@ func (t *twin) retained(topic string, payload []byte) {
 
 var errNoSubscription = errors.New("the broker does not allow to subscribe to the latest values")
 
-// learn asks the broker for what it has of a device's signals.
-func (t *twin) learn(client paho.Client, device string, wait func(paho.Token) error) error {
-	filter := t.topic.filter(device)
-	subscription := client.Subscribe(filter, 0, func(_ paho.Client, m paho.Message) {
+// arrivals notes which of the messages that the socket has seen were handled.
+type arrivals struct {
+	handled atomic.Uint64
+	more    chan struct{}
+}
+
+// handler is what paho is to call with each message.
+func (t *twin) handler(a *arrivals) paho.MessageHandler {
+	a.more = make(chan struct{}, 1)
+	return func(_ paho.Client, m paho.Message) {
 		if m.Retained() {
 			t.retained(m.Topic(), m.Payload())
 		}
-	})
-	if err := wait(subscription); err != nil {
+		a.handled.Add(1)
+		select {
+		case a.more <- struct{}{}:
+		default: // whoever waits will look
+		}
+	}
+}
+
+// learn asks the broker for what it has of a device's signals.
+func (t *twin) learn(c *connection, device string, wait func(<-chan struct{}) error) error {
+	filter := t.topic.filter(device)
+	subscription := c.client.Subscribe(filter, 0, nil) // a handler would end with the subscription
+	if err := await(subscription, wait); err != nil {
 		return err
 	}
 	if subscription.(*paho.SubscribeToken).Result()[filter] > 2 {
 		return errNoSubscription
 	}
-	// The retained messages come before the answer to this.
-	return wait(client.Unsubscribe(filter))
+	// The retained messages come before the answer to this, but paho hands them
+	// from goroutine to goroutine, and may still be doing so.
+	if err := await(c.client.Unsubscribe(filter), wait); err != nil {
+		return err
+	}
+	for c.arrivals.handled.Load() < c.socket.packets.publishes.Load() {
+		if err := wait(c.arrivals.more); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func await(token paho.Token, wait func(<-chan struct{}) error) error {
+	if err := wait(token.Done()); err != nil {
+		return err
+	}
+	return token.Error()
 }

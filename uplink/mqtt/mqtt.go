@@ -116,20 +116,24 @@ func (s *Sink) publish(records []uplink.Record) (poison []int, err error) {
 	s.refusals.begin(now)
 	for _, g := range s.group(records) {
 		if g.last {
+			if len(poison) > 0 { // more of it will show when this is away
+				break
+			}
 			if err := s.settleAll(); err != nil {
 				return nil, err
 			}
 		}
 		for i := 0; i < len(g.records); {
 			payload, n := s.encode(g.records[i:])
-			if n == 0 || len(g.topic) > maxString || g.last && s.refusals.poison(len(payload)) {
+			key := g.records[i].Key()
+			if n == 0 || len(g.topic) > maxString || g.last && s.refusals.poison(key, len(payload)) {
 				s.flight.recycle(payload)
 				poison = append(poison, g.position(i))
 				i++
 				continue
 			}
-			m := message{topic: g.topic, payload: payload, first: g.records[i].Key(), records: n}
-			if err := s.launch(m, g.last || s.refusals.alone(m.first)); err != nil {
+			m := message{topic: g.topic, payload: payload, first: key, records: n, alone: g.last || s.refusals.alone(key)}
+			if err := s.launch(m); err != nil {
 				return nil, err
 			}
 			i += n
@@ -144,14 +148,16 @@ func (s *Sink) publish(records []uplink.Record) (poison []int, err error) {
 	if err := s.settleAll(); err != nil {
 		return nil, err
 	}
-	s.refusals.done()
+	if len(poison) == 0 {
+		s.refusals.done()
+	}
 	return poison, nil
 }
 
 // publishLatest sends the latest values that are due; all if now is zero.
 func (s *Sink) publishLatest(now time.Time) error {
 	for _, m := range s.twin.due(now) {
-		if err := s.launch(m, false); err != nil {
+		if err := s.launch(m); err != nil {
 			return err
 		}
 	}

@@ -3,7 +3,8 @@ package mqtt_test
 import (
 	"bytes"
 	"cmp"
-	"os/exec"
+	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -37,7 +38,7 @@ func TestContract(t *testing.T) {
 func harness(t *testing.T, o mqtt.Options) uplinktest.Harness {
 	broker, link := start(t)
 	o.URL = "mqtt://" + link.Addr()
-	o.DialTimeout, o.AckTimeout = time.Second, time.Second
+	o.DialTimeout, o.AckTimeout = 500*time.Millisecond, 500*time.Millisecond
 	sink, err := mqtt.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +193,17 @@ func TestOptions(t *testing.T) {
 	}{
 		{mqtt.Options{URL: "mqtt://broker"}, ""},
 		{mqtt.Options{URL: "mqtts://[::1]:8883/"}, ""},
-		{mqtt.Options{URL: "http://broker"}, "mqtt://HOST[:PORT]"},
+		{mqtt.Options{URL: "ws://broker/mqtt?token=secret", Header: http.Header{"Authorization": {"secret"}}}, ""},
+		{mqtt.Options{URL: "ws://me:secret@broker/mqtt"}, "set username and password apart"},
+		{mqtt.Options{URL: "http://broker?secret"}, "mqtt://HOST[:PORT]"},
+		{mqtt.Options{URL: "mqtt://broker", Header: http.Header{"A": nil}}, "WebSocket"},
+		{mqtt.Options{URL: "ws://broker", Header: http.Header{"upgrade": nil}}, "handshake"},
+		{mqtt.Options{URL: "mqtt://broker", KeepAlive: time.Millisecond}, "from 1 s"},
+		{mqtt.Options{URL: "mqtt://broker", ClientID: "a\x00b"}, "control characters"},
+		{mqtt.Options{URL: "mqtt://broker", Presence: mqtt.Presence{Topic: "a/{signal}", Device: "van"}}, "only {device}"},
+		{mqtt.Options{URL: "mqtt://broker", Presence: mqtt.Presence{Topic: "a/{device}"}}, "Set the device"},
+		{mqtt.Options{URL: "mqtt://broker", Latest: mqtt.Latest{Topic: "a/{device}"}}, "needs {signal}"},
+		{mqtt.Options{URL: "mqtt://broker", Latest: mqtt.Latest{Topic: "{signal}/#"}}, "cannot be in a topic"},
 		{mqtt.Options{URL: "mqtt://"}, "mqtt://HOST[:PORT]"},
 		{mqtt.Options{URL: "mqtt://me:secret@broker"}, "set username and password apart"},
 		{mqtt.Options{URL: "mqtt://me:secret@bro ker:x"}, "broker's URL"},
@@ -216,11 +227,4 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestMosquitto is the same against a broker of other authors.
-func TestMosquitto(t *testing.T) {
-	path, err := exec.LookPath("mosquitto")
-	if err != nil {
-		t.Skip("mosquitto is not installed")
-	}
-	mosquitto(t, path)
-}
+func writeFile(path string, data []byte) error { return os.WriteFile(path, data, 0o600) }

@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"milepost/uplink"
@@ -14,16 +15,15 @@ import (
 // ever. But connections are closed for other reasons, too, so that this is
 // evidence, not proof, and a record must not be given up for nothing:
 //
-//  1. When the oldest message in flight is the same at two closings in a row, it
-//     and some that follow go alone, each after the acknowledgement of the one
-//     before.
+//  1. After two closings in a row, the messages that were in flight at the last
+//     one go alone, each after the acknowledgement of the one before. (It need
+//     not have been the oldest: a reset connection loses acknowledgements.)
 //  2. One that goes alone, and at which the connection is closed, is refused. If
 //     it has several records, messages become smaller, down to one record.
-//  3. A single record that is refused is sent last from then on, after all others
-//     that Send was given. After three times it is poison, if the broker has
-//     accepted others meanwhile that were all smaller. Otherwise it is not the
-//     size (a topic that is not allowed, say): nothing is given up, and the error
-//     tells what happens.
+//  3. A single record that is refused is sent after all others from then on.
+//     After three times it is poison, if the broker has accepted others meanwhile
+//     that were all smaller. Otherwise it is not the size (a topic that is not
+//     allowed, say): nothing is given up, and the error tells what happens.
 //
 // What was learnt of sizes is forgotten step by step, an hour after the last
 // refusal.
@@ -33,73 +33,29 @@ type refusals struct {
 	most   int // of both, as configured
 	last   time.Time
 
-	suspect uplink.Key // first record of the oldest message in flight when the broker closed
-	strikes int        // closings in a row with it
+	strikes int        // closings in a row, with no Send between that had everything acknowledged
+	suspect uplink.Key // first record of the oldest message in flight at the last one
 	careful int        // messages from the suspect on that have to go alone
 	reached bool       // the suspect, in the present Send
 
-	culprit  uplink.Key // single record that was refused
-	times    int        // that it was; 0: there is none
-	accepted int        // largest payload since the first time
+	culprits []culprit
+	accepted int // largest payload since there are culprits
+}
+
+// culprit is a single record that was refused.
+type culprit struct {
+	key   uplink.Key
+	times int
 }
 
 // Thresholds.
 const (
-	suspicious = 2 // closings
-	refused    = 3 // closings with a single record alone
-	carefully  = 8 // messages that go alone at least
-	forget     = time.Hour
+	suspicious  = 2  // closings
+	refused     = 3  // closings with a single record alone
+	carefully   = 8  // messages that go alone at least
+	maxCulprits = 64 // at a time
+	forget      = time.Hour
 )
-
-// closed notes that the broker has closed the connection with messages in
-// flight. It reports whether that was of use: that happens only so often.
-func (r *refusals) closed(pending []message, now time.Time) bool {
-	if len(pending) == 0 || pending[0].records == 0 {
-		return false
-	}
-	m := &pending[0]
-	alone := len(pending) == 1
-	if m.first != r.suspect || r.strikes == 0 {
-		r.suspect, r.strikes = m.first, 1
-		if r.careful == 0 || !alone {
-			return false
-		}
-	} else {
-		r.strikes++
-	}
-	if r.strikes < suspicious && r.careful == 0 {
-		return false
-	}
-	r.careful = max(len(pending), carefully)
-	if !alone {
-		return r.strikes == suspicious
-	}
-	r.last = now
-	if m.records > 1 {
-		r.limit = max(len(m.payload)/4, 1)
-		return true
-	}
-	if r.times == 0 || r.culprit != m.first {
-		r.culprit, r.times, r.accepted = m.first, 0, 0
-	}
-	r.times++
-	return r.times <= refused
-}
-
-// acknowledged notes that the broker has taken a message.
-func (r *refusals) acknowledged(m *message) {
-	if r.strikes == 0 {
-		return
-	}
-	if m.first == r.suspect {
-		r.strikes = 0
-	}
-	if r.times > 0 {
-		if r.accepted = max(r.accepted, len(m.payload)); m.first == r.culprit {
-			r.times = 0
-		}
-	}
-}
 
 // begin is called at the start of a Send, done after one that had everything
 // acknowledged.
@@ -115,7 +71,7 @@ func (r *refusals) done() { r.strikes, r.careful = 0, 0 }
 // alone reports whether the next message, which begins with the given record,
 // has to go alone.
 func (r *refusals) alone(first uplink.Key) bool {
-	if r.careful == 0 {
+	if r.strikes < suspicious || r.careful == 0 {
 		return false
 	}
 	if r.reached = r.reached || first == r.suspect; r.reached {
@@ -124,22 +80,79 @@ func (r *refusals) alone(first uplink.Key) bool {
 	return r.reached
 }
 
-// poison decides on the culprit, of the given size.
-func (r *refusals) poison(size int) bool {
-	if r.times < refused || r.accepted == 0 || size <= r.accepted {
+// closed notes that the broker has closed the connection with messages in
+// flight. It reports whether that is a step towards their cause: there are only
+// so many.
+func (r *refusals) closed(pending []message, now time.Time) bool {
+	if len(pending) == 0 || pending[0].records == 0 {
 		return false
 	}
-	r.single = size - 1
-	r.limit = r.single
-	r.times, r.strikes, r.careful = 0, 0, 0
+	m := &pending[0]
+	r.strikes++
+	r.suspect, r.careful = m.first, max(r.careful, len(pending), carefully)
+	switch {
+	case !m.alone:
+		return 1 < r.strikes && r.strikes <= 2*suspicious
+	case m.records > 1:
+		r.last, r.limit = now, max(len(m.payload)/4, 1)
+		return true
+	}
+	r.last = now
+	if len(r.culprits) == 0 {
+		r.accepted = 0
+	}
+	i := r.culprit(m.first)
+	if i < 0 {
+		if len(r.culprits) == maxCulprits {
+			return false
+		}
+		i = len(r.culprits)
+		r.culprits = append(r.culprits, culprit{key: m.first})
+	}
+	r.culprits[i].times++
+	return r.culprits[i].times <= refused
+}
+
+// culprit is the position of a record among the culprits, or -1.
+func (r *refusals) culprit(key uplink.Key) int {
+	return slices.IndexFunc(r.culprits, func(c culprit) bool { return c.key.Sequence == key.Sequence && c.key == key })
+}
+
+// acknowledged notes that the broker has taken a message.
+func (r *refusals) acknowledged(m *message) {
+	if len(r.culprits) == 0 || m.records == 0 {
+		return
+	}
+	r.accepted = max(r.accepted, len(m.payload))
+	if m.records == 1 {
+		r.pardon(m.first)
+	}
+}
+
+// pardon forgets that a record was refused.
+func (r *refusals) pardon(key uplink.Key) {
+	if i := r.culprit(key); i >= 0 {
+		r.culprits = slices.Delete(r.culprits, i, i+1)
+	}
+}
+
+// poison decides on a culprit, of the given size.
+func (r *refusals) poison(key uplink.Key, size int) bool {
+	i := r.culprit(key)
+	if i < 0 || r.culprits[i].times < refused || r.accepted == 0 || size <= r.accepted {
+		return false
+	}
+	r.single = min(r.single, size-1)
+	r.limit = min(r.limit, r.single)
+	r.pardon(key)
 	return true
 }
 
 // explain completes the error of a connection that was closed.
 func (r *refusals) explain(err error, pending []message) error {
-	if r.strikes < suspicious || len(pending) == 0 {
+	if r.strikes < suspicious || len(pending) == 0 || pending[0].records == 0 {
 		return err
 	}
 	m := &pending[0]
-	return fmt.Errorf("%w, as before with %d records (%d bytes) for topic %q under way: check the broker's limit for messages and whether it allows the topic", err, m.records, len(m.payload), m.topic)
+	return fmt.Errorf("%w, for the %d. time in a row, now with %d records (%d bytes) for topic %q under way: check the broker's limit for messages and whether it allows the topic", err, r.strikes, m.records, len(m.payload), m.topic)
 }

@@ -50,12 +50,12 @@ func (s *Sink) greet(device string) error {
 	}
 	s.conn.greeted = true
 	if p := &s.o.Presence; p.Topic != "" {
-		if err := s.launch(message{topic: p.Topic, payload: p.Online, retained: !p.Transient}, false); err != nil {
+		if err := s.launch(message{topic: p.Topic, payload: p.Online, retained: !p.Transient}); err != nil {
 			return err
 		}
 	}
 	if s.twin != nil && !s.learnt {
-		if err := s.twin.learn(s.conn.client, device, s.await); err != nil && !errors.Is(err, errNoSubscription) {
+		if err := s.twin.learn(s.conn, device, s.wait); err != nil && !errors.Is(err, errNoSubscription) {
 			return fmt.Errorf("read the latest values that the broker has: %w", err)
 		}
 		s.learnt = true
@@ -109,7 +109,7 @@ func (s *Sink) farewell() error {
 		}
 	}
 	if p := &s.o.Presence; p.Topic != "" && s.conn.greeted {
-		if err := s.launch(message{topic: p.Topic, payload: p.Offline, retained: !p.Transient}, false); err != nil {
+		if err := s.launch(message{topic: p.Topic, payload: p.Offline, retained: !p.Transient}); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/eclipse/paho.mqtt.golang/packets"
 	"github.com/gorilla/websocket"
 )
 
@@ -54,6 +55,8 @@ type socket struct {
 	// after the last. Until then failures are paho's.
 	handshake int
 	armed     atomic.Bool
+	// packets counts what paho has read.
+	packets packetCounter
 	// opened is when the socket was made, heard how long after that something was
 	// last received, in nanoseconds.
 	opened time.Time
@@ -90,6 +93,7 @@ func (s *socket) fail(err error) {
 func (s *socket) Read(p []byte) (int, error) {
 	n, err := s.buffered.Read(p)
 	s.heard.Store(int64(time.Since(s.opened)))
+	s.packets.read(p[:n])
 	if s.handshake > 0 {
 		if s.handshake -= n; s.handshake <= 0 {
 			s.armed.Store(true)
@@ -123,6 +127,45 @@ func (s *socket) Write(p []byte) (int, error) {
 func (s *socket) Close() error {
 	s.closeOnce.Do(func() { close(s.closed) })
 	return s.raw.Close()
+}
+
+// packetCounter follows the framing of MQTT: a type, a length of 7 bits a byte,
+// so many bytes.
+type packetCounter struct {
+	publishes atomic.Uint64 // of which the header was read
+
+	state  int // what comes next: 0 a type, 1 a byte of the length, 2 the rest
+	header byte
+	shift  uint
+	rest   int
+}
+
+// read takes the next bytes.
+func (c *packetCounter) read(p []byte) {
+	for len(p) > 0 {
+		switch c.state {
+		case 0:
+			c.header, c.shift, c.rest, c.state = p[0]>>4, 0, 0, 1
+			p = p[1:]
+		case 1:
+			c.rest |= int(p[0]&0x7f) << c.shift
+			if c.shift += 7; p[0] < 0x80 || c.shift == 28 {
+				if c.header == packets.Publish {
+					c.publishes.Add(1)
+				}
+				if c.state = 2; c.rest == 0 {
+					c.state = 0
+				}
+			}
+			p = p[1:]
+		default:
+			n := min(c.rest, len(p))
+			if c.rest -= n; c.rest == 0 {
+				c.state = 0
+			}
+			p = p[n:]
+		}
+	}
 }
 
 // silence is how long nothing was received.

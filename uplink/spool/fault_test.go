@@ -251,6 +251,9 @@ func TestUnreadablePage(t *testing.T) {
 	for n := uint64(1); n <= 300; n++ {
 		mustAppend(t, s, payloadOf(n))
 	}
+	if err := s.Sync(); err != nil {
+		t.Fatal(err)
+	}
 	c := mustCursor(t, s, "sink", Oldest)
 	reads := 0
 	fsys.set(func(op, _ string) bool {

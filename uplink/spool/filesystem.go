@@ -44,8 +44,12 @@ func (disk) OpenFile(name string, flag int, perm fs.FileMode) (file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, nil
+	return diskFile{f}, nil
 }
+
+type diskFile struct{ *os.File }
+
+func (f diskFile) Sync() error { return syncData(f.File) }
 
 func (disk) Mkdir(name string) error                    { return os.Mkdir(name, dirMode) }
 func (disk) Rename(from, to string) error               { return os.Rename(from, to) }

@@ -12,6 +12,7 @@ import "fmt"
 // the power went.
 type highWater struct {
 	clean     bool   // closed in order: next is exact
+	unsynced  bool   // any chapter may not be durable, as nobody asked for it
 	last      uint64 // the last index that stood in the chapters
 	after     uint64 // the last index known to have been given out
 	next      uint64 // the next index to give out
@@ -36,7 +37,8 @@ const maxHoles = 200
 // write of a page.
 const reserveBlock = 4096
 
-// The value: version u64, flags u64 (bit 0: clean), then the numbers in the
+// The value: version u64, flags u64 (bit 0: clean, bit 1:
+// unsynced), then the numbers in the
 // order of the fields, u64 each; from version 2 on, the number of holes u64 and
 // the holes, first and last index u64 each. What a later version appends is
 // ignored.
@@ -44,6 +46,9 @@ func (h highWater) encode() []byte {
 	var flags uint64
 	if h.clean {
 		flags = 1
+	}
+	if h.unsynced {
+		flags |= 2
 	}
 	b := appendNumbers(nil, highWaterVersion, flags, h.last, h.after, h.next, h.reserved, h.removedTo,
 		h.evictedTo, h.evictedEntries, h.evictedBytes, h.quarantined)
@@ -53,7 +58,8 @@ func (h highWater) encode() []byte {
 func parseHighWater(b []byte) (highWater, error) {
 	f := fields{b: b, ok: true}
 	version := f.uint64() // meta refuses what is too new
-	h := highWater{clean: f.uint64()&1 != 0}
+	flags := f.uint64()
+	h := highWater{clean: flags&1 != 0, unsynced: flags&2 != 0}
 	for _, n := range []*uint64{&h.last, &h.after, &h.next, &h.reserved, &h.removedTo,
 		&h.evictedTo, &h.evictedEntries, &h.evictedBytes, &h.quarantined} {
 		*n = f.uint64()

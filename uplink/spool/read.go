@@ -50,9 +50,10 @@ func (c *Cursor) Ready() <-chan struct{} { return c.p.wake }
 // entry yet.
 func (c *Cursor) TryNext(dst []byte) (Entry, error) {
 	for {
-		ch, size, last, err := c.locate()
-		if err != nil {
-			return Entry{}, err
+		var e Entry
+		ch, size, last, err := c.locate(dst, &e)
+		if err != nil || e.Index != 0 {
+			return e, err
 		}
 		rec, err := c.readRecord(ch, size, last)
 		if err != nil {
@@ -61,7 +62,7 @@ func (c *Cursor) TryNext(dst []byte) (Entry, error) {
 		if rec.index == 0 {
 			continue // Something was missing, and is accounted for.
 		}
-		e := Entry{Index: rec.index, Payload: append(dst[:0], rec.payload...), Missing: c.gone}
+		e = Entry{Index: rec.index, Payload: append(dst[:0], rec.payload...), Missing: c.gone}
 		c.next, c.gone = rec.index+1, 0
 		return e, nil
 	}
@@ -69,8 +70,9 @@ func (c *Cursor) TryNext(dst []byte) (Entry, error) {
 
 // locate returns the chapter that holds the next entry, moving c.next over what
 // is acknowledged or known to be missing; and how far the chapter is written.
+// An entry that is still in memory it reads itself.
 // Where it returns ErrNone, it leaves word that the cursor wants to be woken.
-func (c *Cursor) locate() (ch *chapter, size int64, last uint64, err error) {
+func (c *Cursor) locate(dst []byte, e *Entry) (ch *chapter, size int64, last uint64, err error) {
 	s := c.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,11 +100,15 @@ func (c *Cursor) locate() (ch *chapter, size int64, last uint64, err error) {
 			}
 			break
 		}
-		if s.batched > 0 {
-			if err := s.flushLocked(); err != nil {
-				return nil, 0, 0, err
+		if g := s.groupAtLocked(c.next); g != nil {
+			if g.base > c.next {
+				c.skipLocked(g.base)
+				if next := c.p.accounted.beyond(c.next); next > c.next {
+					c.next = next
+					continue
+				}
 			}
-			continue
+			return nil, 0, 0, c.readMemoryLocked(g, dst, e)
 		}
 		c.skipLocked(s.next)
 		if s.ended {
@@ -120,6 +126,34 @@ func (c *Cursor) locate() (ch *chapter, size int64, last uint64, err error) {
 		}
 	}
 	return ch, ch.size, ch.last, nil
+}
+
+// groupAtLocked returns the first group that ends at the index or behind it.
+func (s *Spool) groupAtLocked(index uint64) *group {
+	for _, g := range s.groups {
+		if g.last >= index {
+			return g
+		}
+	}
+	return nil
+}
+
+// readMemoryLocked reads the entry c.next, which is in a group.
+func (c *Cursor) readMemoryLocked(g *group, dst []byte, e *Entry) error {
+	at := frameHeader
+	if c.inGroup == g.base && c.groupNext <= c.next {
+		at = c.groupAt
+	}
+	for {
+		rec, next := g.record(at)
+		if at = next; rec.index < c.next {
+			continue
+		}
+		*e = Entry{Index: rec.index, Payload: append(dst[:0], rec.payload...), Missing: c.gone}
+		c.next, c.gone = rec.index+1, 0
+		c.inGroup, c.groupAt, c.groupNext = g.base, at, c.next
+		return nil
+	}
 }
 
 // skipLocked moves on to an index over entries that are missing or acknowledged.

@@ -32,6 +32,9 @@ func (s *Spool) recover() error {
 			return err
 		}
 	}
+	if err := s.recoverNext(); err != nil {
+		return err
+	}
 	// What a crash left in the trash was to be removed anyway.
 	if left, err := s.fs.ReadDir(s.trashDir()); err == nil {
 		for _, e := range left {

@@ -69,6 +69,37 @@ func (s *Spool) recoverChapters() (used uint64, err error) {
 	return used, nil
 }
 
+// recoverNext sees to a chapter that was prepared. It is empty, unless the power
+// went before it was known under its place's name: then it goes there now.
+func (s *Spool) recoverNext() error {
+	ch := &chapter{path: s.nextDir(), name: segmentName(1)}
+	data, err := readFile(s.fs, ch.segment(), maxChapterBytes)
+	var first uint64
+	if err == nil {
+		scanSegment(data, 1, maxIndex, func(_ int64, rec record) bool {
+			first = rec.index
+			return false
+		})
+	}
+	if first > 0 {
+		place := filepath.Join(s.chaptersDir(), chapterName(first, first-1))
+		if s.fs.Rename(ch.path, place) == nil {
+			return s.fs.SyncDir(s.chaptersDir())
+		}
+	}
+	if _, e := s.fs.ReadDir(ch.path); errors.Is(e, fs.ErrNotExist) {
+		return nil
+	}
+	to := "trash"
+	if err == nil && len(data) > 0 {
+		to = "quarantine"
+	}
+	if _, err := s.moveAway(ch.path, to); err != nil {
+		s.report.Findings = append(s.report.Findings, Finding{File: "next", Offset: -1, Cause: "it could not be moved away: " + err.Error()})
+	}
+	return nil
+}
+
 // listChapters finds the chapters below dir, ascending, and the names of what
 // is no chapter. Their last indexes are not known yet, and base-1.
 func listChapters(fsys fileSystem, dir string) (chapters []*chapter, strange []string, err error) {
@@ -82,8 +113,15 @@ func listChapters(fsys fileSystem, dir string) (chapters []*chapter, strange []s
 			strange = append(strange, e.Name())
 			continue
 		}
-		ch := &chapter{path: filepath.Join(dir, e.Name()), base: base, after: after, last: base - 1, size: -1, done: true, named: true}
-		if f, err := fsys.OpenFile(ch.segment(), os.O_RDONLY, 0); err == nil {
+		ch := &chapter{path: filepath.Join(dir, e.Name()), base: base, after: after, last: base - 1, size: -1, done: true, named: true, placed: true}
+		// Up to version 1 a segment was named after its first index.
+		ch.name = segmentName(1)
+		f, err := fsys.OpenFile(ch.segment(), os.O_RDONLY, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			ch.name = segmentName(base)
+			f, err = fsys.OpenFile(ch.segment(), os.O_RDONLY, 0)
+		}
+		if err == nil {
 			if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 				ch.size = info.Size()
 				ch.synced = ch.size
@@ -144,6 +182,9 @@ func (s *Spool) repairNewest(ch *chapter) (seen uint64, err error) {
 		return found.seen, s.fs.SyncDir(s.chaptersDir())
 	}
 	ch.last, ch.size, ch.lost = found.last, int64(len(data)), found.lost
+	if found.groups >= 0 {
+		ch.nextEntry = ch.firstEntry() + uint64(found.groups)
+	}
 	if len(found.damage) > 0 {
 		s.repairSegment(ch, data, found)
 	}
@@ -205,15 +246,17 @@ func (s *Spool) resumeChapter() {
 		return
 	}
 	if !s.water.clean {
-		for _, ch := range s.chapters[max(0, n-maxUnsynced-3):] {
-			if f, err := s.fs.OpenFile(ch.segment(), os.O_RDWR, 0); err == nil {
-				ch.file, ch.named, ch.synced = f, false, 0
-			}
+		first := 0
+		if !s.water.unsynced {
+			first = max(0, n-maxUnsynced-4)
+		}
+		for _, ch := range s.chapters[first:] {
+			ch.named, ch.placed, ch.synced = false, false, 0
 		}
 	}
 	ch := s.chapters[n-1]
 	files, err := s.fs.ReadDir(ch.path)
-	if err != nil || len(files) != 1 || ch.damaged || len(ch.lost) > 0 || ch.last+1 != s.next || ch.size >= s.opts.ChapterBytes {
+	if err != nil || len(files) != 1 || ch.nextEntry == 0 || ch.damaged || len(ch.lost) > 0 || ch.last+1 != s.next || ch.size >= s.opts.ChapterBytes {
 		return
 	}
 	if ch.file == nil {
@@ -222,7 +265,7 @@ func (s *Spool) resumeChapter() {
 			return
 		}
 	}
-	if err := ch.openLog(); err != nil {
+	if err := ch.openLog(ch.firstEntry()); err != nil {
 		s.finding(ch, -1, "it is not continued: "+err.Error())
 		return
 	}
@@ -236,5 +279,5 @@ func (s *Spool) finding(ch *chapter, offset int64, cause string) {
 
 // chapterFile is the segment's name below the spool's directory.
 func chapterFile(ch *chapter) string {
-	return filepath.Join("chapters", filepath.Base(ch.path), segmentName(ch.base))
+	return filepath.Join("chapters", filepath.Base(ch.path), ch.name)
 }

@@ -9,6 +9,7 @@ import (
 type counters struct {
 	appended, released, missing    uint64
 	payloadBytes, segmentBytes     uint64
+	dropped, droppedBytes          uint64
 	syncs, syncErrors, writeErrors uint64
 }
 
@@ -67,7 +68,7 @@ func (s *Spool) Stats() Stats {
 	c := s.counters
 	st := Stats{
 		First: s.oldestLocked(), Next: s.next, Durable: s.durable,
-		Bytes: s.bytes + s.batched, Chapters: len(s.chapters),
+		Bytes: s.bytes + s.queued, Chapters: len(s.chapters),
 		Appended: c.appended, PayloadBytes: c.payloadBytes, SegmentBytes: c.segmentBytes, Released: c.released, Missing: c.missing,
 		EvictedEntries: s.water.evictedEntries, EvictedBytes: s.water.evictedBytes, EvictedTo: s.water.evictedTo, QuarantinedBytes: s.water.quarantined,
 		Syncs: c.syncs, SyncErrors: c.syncErrors, WriteErrors: c.writeErrors,

@@ -70,27 +70,33 @@ func (s *LinkSink) Send(ctx context.Context, records []uplink.Record) error {
 	if err := s.wait(ctx, s.Latency); err != nil {
 		return err
 	}
+	pause, from := time.Duration(0), 0
 	for i := range records {
 		s.mu.Lock()
-		rate := s.rate
+		if s.rate > 0 {
+			pause += time.Duration(float64(size) / s.rate * float64(time.Second))
+		}
 		s.mu.Unlock()
-		pause := time.Duration(0)
-		if rate > 0 {
-			pause = time.Duration(float64(size) / rate * float64(time.Second))
+		if pause < tick && i < len(records)-1 {
+			continue
 		}
 		if err := s.wait(ctx, pause); err != nil {
 			return err
 		}
 		s.mu.Lock()
-		s.traffic += uint64(size)
-		s.records++
+		s.traffic += uint64(size * (i + 1 - from))
+		s.records += uint64(i + 1 - from)
 		s.mu.Unlock()
-		if s.Received != nil {
-			s.Received(&records[i], time.Now())
+		for ; s.Received != nil && from <= i; from++ {
+			s.Received(&records[from], time.Now())
 		}
+		pause, from = 0, i+1
 	}
 	return nil
 }
+
+// tick is the time in which records arrive together.
+const tick = 10 * time.Millisecond
 
 // wait lets time pass, as long as the link holds.
 func (s *LinkSink) wait(ctx context.Context, d time.Duration) error {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	nethttp "net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -125,7 +126,10 @@ func (s *Server) Restart() error {
 	}
 	s.addr = listener.Addr().String()
 	s.idle = make(map[net.Conn]bool)
-	server := &nethttp.Server{Handler: nethttp.HandlerFunc(s.serve), ConnState: s.connState, TLSConfig: s.o.TLS, ErrorLog: silent}
+	protocols := new(nethttp.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(s.o.TLS != nil && slices.Contains(s.o.TLS.NextProtos, "h2"))
+	server := &nethttp.Server{Handler: nethttp.HandlerFunc(s.serve), ConnState: s.connState, TLSConfig: s.o.TLS.Clone(), Protocols: protocols, ErrorLog: silent}
 	s.server = server
 	s.serving.Go(func() {
 		if s.o.TLS != nil {

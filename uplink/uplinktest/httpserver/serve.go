@@ -286,9 +286,6 @@ func write(w nethttp.ResponseWriter, answer result, f Fault) {
 		w.Header()[name] = values
 	}
 	w.Header().Set("Content-Type", answer.contentType)
-	if f.Early && f.Status >= 300 {
-		w.Header().Set("Connection", "close")
-	}
 	w.WriteHeader(answer.status)
 	switch {
 	case f.Truncate:

@@ -4,6 +4,7 @@ package kafkabroker
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kversion"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
 )
 
 // Broker is a cluster of one node, which keeps its topics in a directory so
@@ -33,6 +36,12 @@ type Options struct {
 	NoAutoCreation bool
 	// Config is the brokers' dynamic configuration, such as max.message.bytes.
 	Config map[string]string
+	// TLS, if set, is the broker's side of it.
+	TLS *tls.Config
+	// Users are names with passwords, who have to log in with SASL PLAIN or SCRAM.
+	Users map[string]string
+	// Old makes it speak what Kafka 3.0 did, and nothing newer.
+	Old bool
 }
 
 // Start makes a broker.
@@ -120,6 +129,20 @@ func (b *Broker) Restart() error {
 	if !b.o.NoAutoCreation {
 		options = append(options, kfake.AllowAutoTopicCreation())
 	}
+	if b.o.TLS != nil {
+		options = append(options, kfake.TLS(b.o.TLS))
+	}
+	if len(b.o.Users) > 0 {
+		options = append(options, kfake.EnableSASL())
+		for name, password := range b.o.Users {
+			for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
+				options = append(options, kfake.Superuser(mechanism, name, password))
+			}
+		}
+	}
+	if b.o.Old {
+		options = append(options, kfake.MaxVersions(kversion.V3_0_0()))
+	}
 	if b.o.Config != nil {
 		options = append(options, kfake.BrokerConfigs(b.o.Config))
 	}
@@ -135,15 +158,24 @@ func (b *Broker) Restart() error {
 
 // Messages reads all of a topic, in the order of its only partition.
 func (b *Broker) Messages(ctx context.Context, topic string) ([]*kgo.Record, error) {
-	client, err := kgo.NewClient(
+	options := []kgo.Opt{
 		kgo.SeedBrokers(b.Addr()),
 		kgo.Dialer(func(ctx context.Context, network, _ string) (net.Conn, error) { // past any proxy
+			if b.o.TLS != nil {
+				d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} // it is our own, in this process
+				return d.DialContext(ctx, network, b.Addr())
+			}
 			return new(net.Dialer).DialContext(ctx, network, b.Addr())
 		}),
 		kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchMaxWait(50e6),
-	)
+	}
+	for name, password := range b.o.Users {
+		options = append(options, kgo.SASL(plain.Auth{User: name, Pass: password}.AsMechanism()))
+		break
+	}
+	client, err := kgo.NewClient(options...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka broker: %w", err)
 	}
