@@ -26,6 +26,8 @@ type scenario struct {
 	// hurried has the kernel write to the disk soon what nobody has synced, so
 	// that more of it is in the disk's cache when the power goes.
 	hurried bool
+	// least is how many requests the disk serves at least until the power goes.
+	least int
 }
 
 func (s scenario) String() string {
@@ -80,12 +82,13 @@ func (l *life) spoolDir() string { return filepath.Join(l.dir, "spool") }
 func (l *life) cut() error {
 	l.tally.cuts++
 	seed := l.random.Uint64()
-	// Of a few requests, a boot and an opening have the most.
+	// A boot and an opening take a few dozen.
 	requests := l.random.IntN(200)
 	if l.random.IntN(3) == 0 {
 		requests = l.random.IntN(40)
 	}
-	early := l.random.IntN(6) == 0
+	requests += l.least
+	early := l.least == 0 && l.random.IntN(6) == 0
 	if early {
 		l.machine.disk.CutAfter(requests%12, seed)
 	}
@@ -93,7 +96,11 @@ func (l *life) cut() error {
 	var unmountable *mountError
 	switch {
 	case err == nil:
-		if !early {
+		switch {
+		case early:
+		case l.random.IntN(2) == 0:
+			l.machine.disk.CutBeforeFlush(requests, seed)
+		default:
 			l.machine.disk.CutAfter(requests, seed)
 		}
 		if err := l.write(seed); err != nil {

@@ -25,6 +25,8 @@ type task struct {
 	// SyncEvery is after how many entries, more or less, Sync is called; 0 for
 	// never.
 	SyncEvery int
+	// Pauses lets the kernel's own writing come between.
+	Pauses bool
 	// Acks has a sink read and acknowledge, so that chapters are released.
 	Acks bool
 	// Bytes is how much is appended at most, runBytes if zero.
@@ -116,6 +118,9 @@ func (w *writer) work() (err error) {
 	w.read, _ = w.sink.Acked()
 	w.acked = w.read
 	for w.bytes < w.Bytes {
+		if w.Pauses && w.random.IntN(10) == 0 {
+			time.Sleep(10 * time.Millisecond)
+		}
 		if err := w.append(); err != nil {
 			return err
 		}

@@ -34,7 +34,15 @@ func (d *Disk) Cut(seed uint64) CutReport {
 func (d *Disk) CutAfter(requests int, seed uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.alarm = &alarm{requests, seed}
+	d.alarm = &alarm{requests: requests, seed: seed}
+}
+
+// CutBeforeFlush is CutAfter, but waits for a flush: then there is the most in
+// the cache.
+func (d *Disk) CutBeforeFlush(requests int, seed uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.alarm = &alarm{requests: requests, seed: seed, atFlush: true}
 }
 
 // Report is what the cut did.

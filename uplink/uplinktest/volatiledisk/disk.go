@@ -68,6 +68,7 @@ type version struct {
 // alarm is a cut to come.
 type alarm struct {
 	requests int // until then
+	atFlush  bool
 	seed     uint64
 }
 
@@ -110,12 +111,12 @@ func (d *Disk) Gone() <-chan struct{} { return d.gone }
 
 // dueLocked counts a request that may change the disk, and says whether the
 // power goes with it.
-func (d *Disk) dueLocked() bool {
+func (d *Disk) dueLocked(flush bool) bool {
 	if d.alarm == nil {
 		return false
 	}
 	d.alarm.requests--
-	return d.alarm.requests < 0
+	return d.alarm.requests < 0 && (flush || !d.alarm.atFlush)
 }
 
 func (d *Disk) powerLocked() error {
@@ -212,7 +213,7 @@ func (d *Disk) write(p []byte, offset int64, forced bool) error {
 		}
 		d.cache[block] = append(d.cache[block], version{d.writes, data})
 	}
-	if d.dueLocked() {
+	if d.dueLocked(false) {
 		d.cutLocked(d.alarm.seed) // with this write in the cache, to be torn like others
 		return ErrCut
 	}
@@ -229,7 +230,7 @@ func (d *Disk) Flush() error {
 	if err := d.powerLocked(); err != nil {
 		return err
 	}
-	if d.dueLocked() {
+	if d.dueLocked(true) {
 		d.cutLocked(d.alarm.seed)
 		return ErrCut
 	}

@@ -290,6 +290,20 @@ func TestCutAfter(t *testing.T) {
 	}
 }
 
+func TestCutBeforeFlush(t *testing.T) {
+	d := newDisk(t, 4, Options{})
+	d.CutBeforeFlush(2, 1)
+	for i := range 4 {
+		write(t, d, i, "a")
+	}
+	if err := d.Flush(); !errors.Is(err, ErrCut) {
+		t.Errorf("the flush after the second request says %v", err)
+	}
+	if r := d.Report(); r.Kept+r.Lost != 4 {
+		t.Errorf("the flush was served: %v", r)
+	}
+}
+
 // TestTornAtTheCut: the write that meets the cut may be there in part.
 func TestTornAtTheCut(t *testing.T) {
 	seen := map[string]bool{}
