@@ -194,7 +194,7 @@ func (d *demo) replay(ctx context.Context) (err error) {
 		Device:   demoDevice,
 		SpoolDir: d.path(demoSpool), Spool: spool.Options{Sync: time.Second},
 		Span: 5 * time.Second, // small entries, so that the link has something to cut
-		Targets: func(func(string) []byte) ([]gateway.Target, error) {
+		Targets: func(gateway.TargetOptions, func(string) []byte) ([]gateway.Target, error) {
 			return []gateway.Target{{Name: "mqtt", Sink: sink, GiveUp: giveUp, MinBackoff: minBackoff, MaxBackoff: maxBackoff}}, nil
 		},
 		Watch: func(w *aggregate.Window) {

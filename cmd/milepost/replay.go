@@ -24,7 +24,7 @@ import (
 var replayCommand = &command{
 	name:    "replay",
 	summary: "summarise recorded logs second by second and deliver the summaries",
-	usage:   "[--dbc [BUS=]FILE]… [--config FILE] [--to csv|jsonl|mqtt://HOST:PORT|kafka://HOST:PORT] [-o FILE] … LOG…",
+	usage:   "[--dbc [BUS=]FILE]… [--config FILE] [--to csv|jsonl|mqtt://HOST:PORT|kafka://HOST:PORT|http://HOST/PATH] [-o FILE] … LOG…",
 	detail: `
 Every signal that the databases know is summarised for each second of the log's
 time: count, minimum, maximum, average, sum, first and last value, histogram.
@@ -60,7 +60,7 @@ type replayFlags struct {
 func (f *replayFlags) declare(flags *flag.FlagSet) {
 	f.databases.declare(flags)
 	flags.StringVar(&f.configPath, "config", "", "take everything that is not said here from the configuration `FILE`")
-	flags.StringVar(&f.to, "to", "", "deliver to `WHERE`: csv, jsonl, mqtt://HOST:PORT or kafka://HOST:PORT[/TOPIC]")
+	flags.StringVar(&f.to, "to", "", "deliver to `WHERE`: csv, jsonl, mqtt://HOST:PORT[/TOPIC], kafka://HOST:PORT[/TOPIC] or http://HOST[:PORT]/PATH")
 	flags.StringVar(&f.output, "o", "", "write csv or jsonl to `FILE` and not to the standard output")
 	flags.IntVar(&f.workers, "workers", 0, "read a log with `N` workers (as many as there are processors)")
 	flags.StringVar(&f.speed, "speed", "0", "replay at the recorded pace (1) or `N` times it (10, 10x); 0 is as fast as possible")
@@ -171,7 +171,7 @@ func (f *replayFlags) replay(inv *invocation, logs []string, messages io.Writer)
 	if err != nil {
 		return nil, err
 	}
-	sinks, err := f.sinks(c)
+	sinks, err := f.sinks(c, speed)
 	if err != nil {
 		return nil, err
 	}
@@ -205,9 +205,11 @@ func (f *replayFlags) replay(inv *invocation, logs []string, messages io.Writer)
 		return nil, err
 	}
 	if len(sinks) > 0 {
-		r.Targets = func(noteOf func(string) []byte) (targets []gateway.Target, err error) {
+		r.Targets = func(o gateway.TargetOptions, noteOf func(string) []byte) (targets []gateway.Target, err error) {
+			o.Stdout, o.Anew = inv.stdout, f.to != ""
 			for i := range sinks {
-				t, err := gateway.NewTarget(&sinks[i], inv.stdout, noteOf(sinks[i].Name), f.to != "")
+				o.Note = noteOf(sinks[i].Name)
+				t, err := gateway.NewTarget(&sinks[i], o)
 				if err != nil {
 					return nil, err
 				}
@@ -242,20 +244,23 @@ func (f *replayFlags) fromConfig(c *config.Config) {
 }
 
 // sinks are those of the configuration, or the one that --to names.
-func (f *replayFlags) sinks(c *config.Config) ([]config.Sink, error) {
+func (f *replayFlags) sinks(c *config.Config, speed float64) ([]config.Sink, error) {
 	if f.to == "" {
 		if f.output != "" {
 			return nil, usagef("-o goes with --to csv or --to jsonl")
 		}
-		if f.given["give-up"] {
-			for i := range c.Sinks {
+		for i := range c.Sinks {
+			if f.given["give-up"] {
 				c.Sinks[i].GiveUp = f.giveUp
+			}
+			if speed == 0 { // nothing is more urgent than anything else
+				c.Sinks[i].Order = config.OrderStrict
 			}
 		}
 		return c.Sinks, nil
 	}
 	sink := config.NewSink()
-	sink.Name, sink.GiveUp = f.to, f.giveUp
+	sink.Name, sink.GiveUp, sink.Order = f.to, f.giveUp, config.OrderStrict
 	switch f.to {
 	case "csv", "jsonl":
 		if !f.given["give-up"] {
@@ -270,17 +275,15 @@ func (f *replayFlags) sinks(c *config.Config) ([]config.Sink, error) {
 	if f.output != "" {
 		return nil, usagef("-o goes with --to csv or --to jsonl, not with %s", f.to)
 	}
-	scheme, _, found := strings.Cut(f.to, "://")
-	if !found {
-		return nil, usagef("--to %s: use csv, jsonl, mqtt://HOST:PORT or kafka://HOST:PORT", f.to)
+	if !strings.Contains(f.to, "://") {
+		return nil, usagef("--to %s: use csv, jsonl, mqtt://HOST:PORT, kafka://HOST:PORT or http://HOST/PATH", f.to)
 	}
-	sink.Type = config.SinkType(strings.TrimSuffix(scheme, "s"))
-	sink.Name = string(sink.Type)
-	sink.Name = string(sink.Type)
 	var err error
 	if sink.URL, sink.Topic, err = config.ParseURL(f.to); err != nil {
 		return nil, usagef("--to: %v", err)
 	}
+	sink.Type = sink.URL.SinkType()
+	sink.Name = string(sink.Type)
 	return []config.Sink{sink}, nil
 }
 

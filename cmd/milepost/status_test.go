@@ -55,6 +55,12 @@ func TestStatusOfReplay(t *testing.T) {
 				}
 			}
 			if name == "spool" {
+				// What waits may still be in memory: a sync interval later it is on disk.
+				for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+					if milepost(nil, "spool", "dump", dir).stdout != "" {
+						break
+					}
+				}
 				for _, what := range []string{"ls", "verify", "dump"} {
 					if got := milepost(nil, "spool", what, dir); got.code != exitDone || got.stdout == "" {
 						t.Errorf("spool %s, live: exit code %d, %q, %q", what, got.code, got.stdout, got.stderr)

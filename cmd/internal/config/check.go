@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"milepost/uplink"
 )
 
 func (c *Config) check(d *decoder, n *yaml.Node) {
@@ -125,17 +127,43 @@ func typeNames(types []SinkType) (names []string) {
 }
 
 func (s *Sink) checkBroker(d *decoder, n *yaml.Node) {
-	if scheme := s.URL.Scheme; scheme != "" && strings.TrimSuffix(scheme, "s") != string(s.Type) {
+	if scheme := s.URL.Scheme; scheme != "" && sinkType(scheme) != s.Type {
 		d.problem(at(n, "url"), "url: a sink of type %s has no URL with %s://", s.Type, scheme)
 	}
-	if key, _ := entry(n, "tls"); key != nil && s.URL.Scheme == "mqtt" {
-		d.problem(key, "tls: a URL with mqtt:// is without TLS; write mqtts://")
+	if key, _ := entry(n, "tls"); key != nil && slices.Contains([]string{"mqtt", "ws", "http"}, s.URL.Scheme) {
+		d.problem(key, "tls: a URL with %s:// is without TLS; write %[1]ss://", s.URL.Scheme)
 	}
 	if key, _ := entry(n, "password_file"); key != nil && !s.Password.IsZero() {
 		d.problem(key, "password_file: there is a password already; remove one of them")
 	}
+	if key, _ := entry(n, "token_file"); key != nil && !s.Token.IsZero() {
+		d.problem(key, "token_file: there is a token already; remove one of them")
+	}
+	if s.Type == SinkHTTP && (s.Compression == CompressionSnappy || s.Compression == CompressionLZ4) {
+		d.problem(at(n, "compression"), "compression: over HTTP there is gzip, zstd or none, not %s", s.Compression)
+	}
+	if s.Registry.URL.Scheme != "" && s.Encoding != uplink.Protobuf {
+		d.problem(at(n, "registry"), "registry: only encoding protobuf has a schema to register")
+	}
 	if message := topicFault(s.Type, s.Topic); message != "" {
 		d.problem(at(n, "topic"), "topic: %s", message)
+	}
+	if message := topicFault(SinkMQTT, s.Presence, "{device}"); message != "" {
+		d.problem(at(n, "presence"), "presence: %s", message)
+	}
+	if message := topicFault(SinkMQTT, s.Latest.Topic); message != "" {
+		d.problem(at(n, "latest", "topic"), "topic: %s", message)
+	} else if s.Latest.Topic != "" && !strings.Contains(s.Latest.Topic, "{signal}") {
+		d.problem(at(n, "latest", "topic"), "topic: without {signal} all signals would have one topic")
+	}
+}
+
+func (r *Registry) check(d *decoder, n *yaml.Node) {
+	if r.URL.Scheme != "" && sinkType(r.URL.Scheme) != SinkHTTP {
+		d.problem(at(n, "url"), "url: a schema registry has a URL with http:// or https://")
+	}
+	if key, _ := entry(n, "password_file"); key != nil && !r.Password.IsZero() {
+		d.problem(key, "password_file: there is a password already; remove one of them")
 	}
 }
 

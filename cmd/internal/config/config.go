@@ -105,6 +105,7 @@ const (
 	SinkFile  SinkType = "file"
 	SinkMQTT  SinkType = "mqtt"
 	SinkKafka SinkType = "kafka"
+	SinkHTTP  SinkType = "http"
 )
 
 // Format is the format of a file sink.
@@ -121,6 +122,52 @@ type Start string
 const (
 	StartOldest Start = "oldest"
 	StartNewest Start = "newest"
+)
+
+// Order is the order in which a sink gets the records.
+type Order string
+
+const (
+	OrderOldestFirst Order = "oldest-first"
+	OrderNewestFirst Order = "newest-first"
+	OrderStrict      Order = "strict"
+)
+
+// Delivery is what a receiver can count on.
+type Delivery string
+
+const (
+	DeliveryAtLeastOnce Delivery = "at-least-once"
+	DeliveryExactlyOnce Delivery = "exactly-once"
+)
+
+// Compression is how what is sent is compressed; the client's default if empty.
+type Compression string
+
+const (
+	CompressionNone   Compression = "none"
+	CompressionGzip   Compression = "gzip"
+	CompressionSnappy Compression = "snappy"
+	CompressionLZ4    Compression = "lz4"
+	CompressionZstd   Compression = "zstd"
+)
+
+// SASL is how Kafka is told who we are.
+type SASL string
+
+const (
+	SASLPlain       SASL = "plain"
+	SASLScramSHA256 SASL = "scram-sha-256"
+	SASLScramSHA512 SASL = "scram-sha-512"
+)
+
+// Form is what an HTTP server expects.
+type Form string
+
+const (
+	FormGeneric     Form = "generic"
+	FormKafkaRESTv2 Form = "kafka-rest-v2"
+	FormKafkaRESTv3 Form = "kafka-rest-v3"
 )
 
 // Sink is one receiver of the records. What does not belong to its Type has its
@@ -147,14 +194,89 @@ type Sink struct {
 	// TLS is nil where the configuration has no such section.
 	TLS *TLS
 
-	// MaxPayload is the most bytes that one message holds.
+	// Delivery and TransactionalID are those of Kafka.
+	Delivery        Delivery
+	TransactionalID string
+	Compression     Compression
+	SASL            SASL
+	Registry        Registry
+
+	// Presence is the template of the topic that tells whether the device is
+	// connected; empty for none.
+	Presence string
+	Latest   Latest
+
+	Form    Form
+	Cluster string
+	Headers []string
+	// Token is what the file says; see Sink.ReadToken for TokenFile.
+	Token     Secret
+	TokenFile string
+	Proxy     string
+
+	// MaxPayload is the most bytes that one message or request holds.
 	MaxPayload Size
 	// InFlight is how many messages may wait for their acknowledgements.
 	InFlight int
+	Order    Order
 	Start    Start
+	Budget   Budget
 	// GiveUp is how long a record is tried before it is set aside; 0 is forever.
 	GiveUp  time.Duration
 	Backoff Backoff
+}
+
+// Registry is a schema registry.
+type Registry struct {
+	// URL is the zero one where there is none.
+	URL          URL
+	Username     string
+	Password     Secret
+	PasswordFile string
+	TLS          *TLS
+	LookupOnly   bool
+}
+
+// Latest keeps the newest value of each signal at an MQTT broker.
+type Latest struct {
+	// Topic is a template with {signal}; empty for no such messages.
+	Topic    string
+	Interval time.Duration
+}
+
+// Budget limits the bytes that go over a sink's link; 0 is no limit.
+type Budget struct {
+	Second, Day, Month Size
+	// Zone is the name of the time zone whose days and months count.
+	Zone  string
+	Steps []BudgetStep
+}
+
+// BudgetStep says that beyond a share of the budget, in percent, only records of
+// a priority and higher ones are sent.
+type BudgetStep struct {
+	Percent  int
+	Priority Priority
+}
+
+// Priority says how important a signal is.
+type Priority string
+
+const (
+	PriorityLow    Priority = "low"
+	PriorityNormal Priority = "normal"
+	PriorityHigh   Priority = "high"
+)
+
+// Level is a number for a priority: a higher one for a more important signal.
+func (p Priority) Level() int {
+	switch p {
+	case PriorityLow:
+		return -1
+	case PriorityHigh:
+		return 1
+	}
+	return 0
 }
 
 // TLS says whom to trust and who we are. The paths are those of PEM files.
@@ -228,12 +350,27 @@ func shellQuote(path string) string {
 // ReadPassword returns the password: the configured one or, if there is a
 // PasswordFile, its first line as it is now.
 func (s *Sink) ReadPassword() (Secret, error) {
-	if s.PasswordFile == "" {
-		return s.Password, nil
+	return readSecret(s.Password, s.PasswordFile, "password_file of sink "+s.Name)
+}
+
+// ReadPassword is that of the registry.
+func (r *Registry) ReadPassword() (Secret, error) {
+	return readSecret(r.Password, r.PasswordFile, "registry.password_file")
+}
+
+// ReadToken returns the token: the configured one or, if there is a TokenFile,
+// its first line as it is now.
+func (s *Sink) ReadToken() (Secret, error) {
+	return readSecret(s.Token, s.TokenFile, "token_file of sink "+s.Name)
+}
+
+func readSecret(given Secret, path, key string) (Secret, error) {
+	if path == "" {
+		return given, nil
 	}
-	data, err := os.ReadFile(s.PasswordFile)
+	data, err := os.ReadFile(path)
 	if err != nil {
-		return Secret{}, fmt.Errorf("password_file of sink %s: %w", s.Name, err)
+		return Secret{}, fmt.Errorf("%s: %w", key, err)
 	}
 	line, _, _ := strings.Cut(string(data), "\n")
 	return NewSecret(strings.TrimSuffix(line, "\r")), nil
@@ -254,6 +391,9 @@ func (c *Config) complete() {
 		}
 		if s.Topic == "" {
 			s.Topic = defaultTopics[s.Type]
+		}
+		if s.TransactionalID == "" {
+			s.TransactionalID = "milepost-" + c.Device + "-" + s.Name
 		}
 	}
 }

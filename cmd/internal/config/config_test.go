@@ -78,12 +78,12 @@ log: {level: warn, format: json}
 	want.Dedup.Mirrors = []Mirror{{[]string{"can0", "can1"}, 2 * time.Millisecond}}
 	want.Spool.Sync, want.Spool.MaxSize = spool.SyncAlways, 64<<20
 	mqtt, kafka, file := NewSink(), NewSink(), NewSink()
-	mqtt.Name, mqtt.Type, mqtt.URL = "cloud", SinkMQTT, URL{"mqtts", []string{"broker.example:8883"}}
+	mqtt.Name, mqtt.Type, mqtt.URL = "cloud", SinkMQTT, URL{Scheme: "mqtts", Addresses: []string{"broker.example:8883"}}
 	mqtt.Encoding, mqtt.Username, mqtt.Password = uplink.Protobuf, "7", NewSecret("${WINDOW}")
 	mqtt.TLS, mqtt.InFlight, mqtt.Start, mqtt.GiveUp = &TLS{CA: "conf/ca.pem"}, 10, StartNewest, 24*time.Hour
-	mqtt.Topic, mqtt.ClientID = "milepost/{device}/records", "milepost-truck-7"
-	kafka.Name, kafka.Type, kafka.URL, kafka.TLS = "lake", SinkKafka, URL{"kafka", []string{"k1:9092", "k2:9093"}}, &TLS{}
-	kafka.Topic, kafka.ClientID = "milepost", "milepost-truck-7"
+	mqtt.Topic, mqtt.ClientID, mqtt.TransactionalID = "milepost/{device}/records", "milepost-truck-7", "milepost-truck-7-cloud"
+	kafka.Name, kafka.Type, kafka.URL, kafka.TLS = "lake", SinkKafka, URL{Scheme: "kafka", Addresses: []string{"k1:9092", "k2:9093"}}, &TLS{}
+	kafka.Topic, kafka.ClientID, kafka.TransactionalID = "milepost", "milepost-truck-7", "milepost-truck-7-lake"
 	file.Name, file.Type, file.Path, file.Format = "screen", SinkFile, "-", FormatCSV
 	want.Sinks = []Sink{mqtt, kafka, file}
 	want.Metrics.Listen, want.Log = ":9464", Log{Level: 4, Format: LogJSON}
@@ -104,13 +104,17 @@ func TestParseNothing(t *testing.T) {
 }
 
 func TestParseErrors(t *testing.T) {
-	const mqttSink = "sinks:\n- name: a\n  type: mqtt\n  url: mqtt://h\n"
+	const (
+		mqttSink  = "sinks:\n- name: a\n  type: mqtt\n  url: mqtt://h\n"
+		kafkaSink = "sinks:\n- name: a\n  type: kafka\n  url: kafka://h\n"
+		httpSink  = "sinks:\n- name: a\n  type: http\n  url: http://h\n"
+	)
 	for _, c := range []struct{ file, want string }{
 		// Keys.
 		{"devise: a", `1:1: unknown key "devise"; did you mean "device"?`},
 		{"Clock-Step: 1s", `1:1: unknown key "Clock-Step"; did you mean "clock_step"?`},
 		{"max_size: 1GiB", `1:1: unknown key "max_size"; it belongs to spool`},
-		{"insecure_skip_verify: true", `1:1: unknown key "insecure_skip_verify"; it belongs to sinks.tls`},
+		{"insecure_skip_verify: true", `1:1: unknown key "insecure_skip_verify"; it belongs to sinks.tls or sinks.registry.tls`},
 		{"log:\n  colour: true", `2:3: unknown key "colour"; use level or format`},
 		{"device: a\ndevice: b", `2:1: device is there twice; the first is in line 1`},
 		{"? [a]\n: b", `1:3: want a key, not a list`},
@@ -154,15 +158,28 @@ func TestParseErrors(t *testing.T) {
 		{"dedup: {mirrors: [{buses: [x]}]}", "1:27: buses: a mirror is of 2 to 32 buses, not of 1\nm.yaml:1:28: unknown bus \"x\"; list it under buses"},
 		{"buses: [{name: a}]\ndedup: {mirrors: [{buses: [a, a]}]}", `2:31: the bus "a" is in a mirror already`},
 		// Sinks.
-		{"sinks:\n- name: a", `2:3: type is missing here: file, mqtt or kafka`},
-		{"sinks:\n- name: a\n  type: http", `3:9: type: want file, mqtt or kafka, not "http"`},
+		{"sinks:\n- name: a", `2:3: type is missing here: file, mqtt, kafka or http`},
+		{"sinks:\n- name: a\n  type: amqp", `3:9: type: want file, mqtt, kafka or http, not "amqp"`},
 		{"sinks:\n- name: a\n  type: file", `2:3: path is missing here: a sink of type file needs it`},
 		{"sinks:\n- {name: a, type: file, path: x}\n- {name: a, type: file, path: y}", `3:10: there is a sink "a" already, in line 2`},
 		{"sinks:\n- {name: a, type: file, path: \"-\"}\n- {name: b, type: file, path: \"-\"}", `3:31: path: another sink has standard output already`},
 		{mqttSink + "  path: x", `5:3: path is for sinks of type file, not mqtt`},
-		{"sinks:\n- name: a\n  type: file\n  path: x\n  url: mqtt://h", `5:3: url is for sinks of type mqtt or kafka, not file`},
+		{"sinks:\n- name: a\n  type: file\n  path: x\n  url: mqtt://h", `5:3: url is for sinks of type mqtt, kafka or http, not file`},
 		{"sinks:\n- name: a\n  type: mqtt\n  url: kafka://h", `4:8: url: a sink of type mqtt has no URL with kafka://`},
-		{"sinks:\n- name: a\n  type: mqtt\n  url: http://h", `4:8: url: want mqtt://host[:port], mqtts://host[:port] or kafka://host[:port],host[:port],…, not "http://h"`},
+		{"sinks:\n- name: a\n  type: mqtt\n  url: http://h", `4:8: url: a sink of type mqtt has no URL with http://`},
+		{"sinks:\n- name: a\n  type: mqtt\n  url: mqtt://h/topic", "4:8: url: want " + urlForm + `, not "mqtt://h/topic"`},
+		{httpSink + "  compression: lz4", `5:16: compression: over HTTP there is gzip, zstd or none, not lz4`},
+		{httpSink + "  headers: [\"X: a\", \"Fleet\"]", `5:21: headers: want a header such as "X-Fleet: north", not "Fleet"`},
+		{httpSink + "  topic: a-{bus}", `5:10: topic: unknown placeholder {bus; use {device}`},
+		{httpSink + "  token: a\n  token_file: b", `6:3: token_file: there is a token already; remove one of them`},
+		{httpSink + "  tls:", `5:3: tls: a URL with http:// is without TLS; write https://`},
+		{httpSink + "  delivery: exactly-once", `5:3: delivery is for sinks of type kafka, not http`},
+		{kafkaSink + "  registry: {url: \"http://r\"}", `5:13: registry: only encoding protobuf has a schema to register`},
+		{kafkaSink + "  encoding: protobuf\n  registry: {url: \"mqtt://r\"}", `6:19: url: a schema registry has a URL with http:// or https://`},
+		{mqttSink + "  latest: {topic: a}", `5:19: topic: without {signal} all signals would have one topic`},
+		{mqttSink + "  presence: a/{bus}", `5:13: presence: unknown placeholder {bus; use {device}`},
+		{mqttSink + "  budget: {time_zone: Mars/Crater}", `5:23: time_zone: want UTC, Local or a time zone such as Europe/Berlin, not "Mars/Crater"`},
+		{mqttSink + "  budget: {steps: [{priority: high}]}", `5:20: percent is missing here: a whole number from 0 to 1000`},
 		{"sinks:\n- name: a\n  type: mqtt\n  url: mqtt://me:hunter2@h", `4:8: url: credentials do not belong into a URL, which is shown: use the keys username and password`},
 		{mqttSink + "  tls: {cert: a}", "5:3: tls: a URL with mqtt:// is without TLS; write mqtts://\nm.yaml:5:8: tls: cert and key belong together; one of them is missing"},
 		{mqttSink + "  password: a\n  password_file: b", `6:3: password_file: there is a password already; remove one of them`},
@@ -300,13 +317,14 @@ func TestSizes(t *testing.T) {
 func TestParseURL(t *testing.T) {
 	for text, want := range map[string]string{
 		"mqtt://h": "mqtt://h:1883", "mqtts://h:1/": "mqtts://h:1", "kafka://a,b:1": "kafka://a:9092,b:1", "mqtt://[::1]": "mqtt://[::1]:1883",
+		"wss://h/mqtt": "wss://h:443/mqtt", "https://h": "https://h:443", "http://h:8082/a/{device}/": "http://h:8082/a/{device}",
 	} {
 		if got, err := parseURL(text); err != nil || got.String() != want {
 			t.Errorf("%s: got %v, %v, want %s", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "h", "h:1883", "mqtt:h", "mqtt://", "mqtt://h:", "mqtt://h:0", "mqtt://h:65536", "mqtt://h:x", "mqtt://a,b",
-		"kafka://a,", "mqtt://h/topic", "mqtt://h?x", "mqtt://::1", "mqtt://u:p@h", "mqtt://a b"} {
+		"kafka://a,", "mqtt://h/topic", "mqtt://h?x", "mqtt://::1", "mqtt://u:p@h", "mqtt://a b", "http://a,b", "http://h/a?b", "https://h/a#b", "ws://h/a b"} {
 		if got, err := parseURL(text); err == nil {
 			t.Errorf("%q was read as %v", text, got)
 		}
@@ -318,7 +336,8 @@ func TestParseURLOfCommandLine(t *testing.T) {
 		{text: "kafka://a,b:1/drives", url: "kafka://a:9092,b:1", topic: "drives"},
 		{text: "mqtt://h/a/{device}", url: "mqtt://h:1883", topic: "a/{device}"},
 		{text: "mqtt://h", url: "mqtt://h:1883"},
-		{text: "http://h/x", err: "want " + urlForm},
+		{text: "http://h/x", url: "http://h:80/x"},
+		{text: "amqp://h/x", err: "want " + urlForm},
 		{text: "mqtt://u:a/b@h", err: "credentials do not belong into a URL, which is shown: use the keys username and password"},
 	} {
 		u, topic, err := ParseURL(c.text)

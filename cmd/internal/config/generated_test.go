@@ -71,7 +71,7 @@ func TestDefaultFileUncommented(t *testing.T) {
 	for _, s := range c.Sinks {
 		types = append(types, s.Type)
 	}
-	if diff := cmp.Diff([]SinkType{SinkMQTT, SinkKafka, SinkFile}, types); diff != "" {
+	if diff := cmp.Diff([]SinkType{SinkMQTT, SinkKafka, SinkFile, SinkHTTP}, types); diff != "" {
 		t.Errorf("sinks: %s", diff)
 	}
 	if c.Device != "gateway-1" || len(c.Dedup.Mirrors) != 1 || c.Metrics.Listen == "" {

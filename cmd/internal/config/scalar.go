@@ -262,12 +262,29 @@ func enum[T comparable](target *T, values ...T) scalar[T] {
 	}
 }
 
-func brokerURL(target *URL) scalar[URL] {
+func sinkURL(target *URL) scalar[URL] {
 	return scalar[URL]{
 		target: target, wants: urlForm, tags: textTags, print: URL.String,
 		parse: func(_ *decoder, text string) (URL, error) { return parseURL(text) },
-		json:  map[string]any{"type": "string", "pattern": "^(mqtts?|kafka)://"},
+		json:  map[string]any{"type": "string", "pattern": "^(mqtts?|wss?|kafka|https?)://"},
 	}
+}
+
+// header is a line of an HTTP header.
+func header(target *string) scalar[string] {
+	return textual(target, "a header such as \"X-Fleet: north\"", `^[A-Za-z0-9-]+: .+$`, func(text string) bool {
+		name, value, found := strings.Cut(text, ": ")
+		return found && name != "" && strings.Trim(name, nameCharacters) == "" && value != "" &&
+			!strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f })
+	})
+}
+
+// timeZone is the name of a time zone.
+func timeZone(target *string) scalar[string] {
+	return textual(target, "UTC, Local or a time zone such as Europe/Berlin", `^[A-Za-z0-9_+/-]+$`, func(text string) bool {
+		_, err := time.LoadLocation(text)
+		return err == nil && text != ""
+	})
 }
 
 // listenAddress is host:port, where the host may be empty, or nothing.

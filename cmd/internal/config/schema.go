@@ -43,6 +43,12 @@ func NewSink() Sink {
 		Encoding:   uplink.JSON,
 		MaxPayload: 64 << 10,
 		InFlight:   100,
+		Order:      OrderOldestFirst,
+		Delivery:   DeliveryAtLeastOnce,
+		SASL:       SASLPlain,
+		Form:       FormGeneric,
+		Latest:     Latest{Interval: 10 * time.Second},
+		Budget:     Budget{Zone: "UTC"},
 		Start:      StartOldest,
 		Backoff:    Backoff{Min: 100 * time.Millisecond, Max: 30 * time.Second},
 	}
@@ -50,11 +56,12 @@ func NewSink() Sink {
 
 // exampleSinks is one sink of each type, for the default file.
 func exampleSinks() []Sink {
-	broker, stream, file := NewSink(), NewSink(), NewSink()
-	broker.Name, broker.Type, broker.URL = "broker", SinkMQTT, URL{"mqtts", []string{"broker.example:8883"}}
-	stream.Name, stream.Type, stream.URL = "stream", SinkKafka, URL{"kafka", []string{"k1.example:9092", "k2.example:9092"}}
+	broker, stream, file, server := NewSink(), NewSink(), NewSink(), NewSink()
+	broker.Name, broker.Type, broker.URL = "broker", SinkMQTT, URL{Scheme: "mqtts", Addresses: []string{"broker.example:8883"}}
+	stream.Name, stream.Type, stream.URL = "stream", SinkKafka, URL{Scheme: "kafka", Addresses: []string{"k1.example:9092", "k2.example:9092"}}
 	file.Name, file.Type, file.Path = "archive", SinkFile, "/var/lib/milepost/records.jsonl"
-	return []Sink{broker, stream, file}
+	server.Name, server.Type, server.URL = "server", SinkHTTP, URL{Scheme: "https", Addresses: []string{"records.example:443"}, Path: "/v1/records"}
+	return []Sink{broker, stream, file, server}
 }
 
 const forever = time.Duration(math.MaxInt64)
@@ -141,70 +148,6 @@ func (s *Spool) fields() []field {
 			doc: "The most that the folder may hold. The oldest records make room for new ones, and are counted. At least four chapters."},
 		{key: "chapter_size", value: size(&s.ChapterSize, 64<<10, 1<<30),
 			doc: "The unit in which the disk is given back."},
-	}
-}
-
-func (s *Sink) fields() []field {
-	brokers, files := []SinkType{SinkMQTT, SinkKafka}, []SinkType{SinkFile}
-	return []field{
-		{key: "name", value: name(&s.Name), required: true,
-			doc: "The sink's name in logs and metrics, and that of its place in the spool: a sink of another name starts anew."},
-		{key: "type", value: enum(&s.Type, SinkFile, SinkMQTT, SinkKafka), required: true,
-			doc: "What the sink delivers to."},
-		{key: "path", value: path(&s.Path), only: files, absent: "required", example: "records.jsonl",
-			doc: "The file to append to; \"-\" is standard output."},
-		{key: "format", value: enum(&s.Format, FormatJSONL, FormatCSV), only: files,
-			doc: "One JSON object a line, or one row a record without histograms."},
-		{key: "url", value: brokerURL(&s.URL), only: brokers, absent: "required", example: "mqtt://broker.example:1883",
-			doc: "Where the broker is; mqtts is MQTT over TLS. The ports are 1883, 8883 and 9092 unless given."},
-		{key: "encoding", value: enum(&s.Encoding, uplink.JSON, uplink.Protobuf, uplink.OTLP), only: brokers,
-			doc: "The form of the records: JSON objects, messages milepost.v1.Record, or OpenTelemetry metrics."},
-		{key: "topic", value: text(&s.Topic), only: brokers, absent: defaultTopics[SinkMQTT] + " for MQTT, " + defaultTopics[SinkKafka] + " for Kafka", example: defaultTopics[SinkMQTT],
-			doc: "The topic. " + topicDoc + " stand for those of the record."},
-		{key: "client_id", value: text(&s.ClientID), only: brokers, absent: "milepost- and the device", example: "milepost-gateway-1",
-			doc: "What the broker knows us by. Two MQTT clients of the same ID throw each other out."},
-		{key: "username", value: text(&s.Username), only: brokers, example: "gateway-1",
-			doc: "Who we are, if the broker asks."},
-		{key: "password", value: secret(&s.Password), only: brokers, example: "${MILEPOST_PASSWORD}",
-			doc: "The password; better taken from the environment than written here. It is never shown."},
-		{key: "password_file", value: path(&s.PasswordFile), only: brokers, example: "/run/credentials/milepost/password",
-			doc: "A file whose first line is the password; instead of password."},
-		{key: "tls", value: optionally(&s.TLS), only: brokers,
-			doc: "How to do TLS. Kafka is spoken to over TLS where there is this section, be it empty; MQTT where the URL is mqtts."},
-		{key: "max_payload", value: size(&s.MaxPayload, 1<<10, 256<<20-1), only: brokers,
-			doc: "The most bytes in one message; not more than the broker takes. As many records as fit share a message."},
-		{key: "in_flight", value: integer(&s.InFlight, 1, math.MaxUint16), only: brokers,
-			doc: "How many messages may wait for the broker's acknowledgement."},
-		{key: "start", value: enum(&s.Start, StartOldest, StartNewest),
-			doc: "Where a sink that is new to the spool begins."},
-		{key: "give_up", value: duration(&s.GiveUp, 0, forever),
-			doc: "How long to try while nothing gets through; 0s is forever."},
-		{key: "backoff", value: group{&s.Backoff},
-			doc: "The pause after a failure: it doubles from min up to max, and is drawn at random from what it has come to."},
-	}
-}
-
-func (t *TLS) fields() []field {
-	return []field{
-		{key: "ca", value: path(&t.CA), absent: "the system's authorities", example: "ca.pem",
-			doc: "Certificate authorities to trust, in PEM."},
-		{key: "cert", value: path(&t.Cert), example: "client.pem",
-			doc: "Our own certificate, in PEM; with key."},
-		{key: "key", value: path(&t.Key), example: "client.key",
-			doc: "Its private key, in PEM."},
-		{key: "server_name", value: text(&t.ServerName), absent: "the host of the URL", example: "broker.example",
-			doc: "The name that the broker's certificate must have."},
-		{key: "insecure_skip_verify", value: boolean(&t.InsecureSkipVerify),
-			doc: "Talk to whoever answers. Never outside a test bench."},
-	}
-}
-
-func (b *Backoff) fields() []field {
-	return []field{
-		{key: "min", value: duration(&b.Min, time.Millisecond, time.Hour),
-			doc: "The shortest pause."},
-		{key: "max", value: duration(&b.Max, time.Millisecond, 24*time.Hour),
-			doc: "The longest pause."},
 	}
 }
 

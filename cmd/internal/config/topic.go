@@ -11,14 +11,22 @@ var topicPlaceholders = []string{"{device}", "{bus}", "{message}", "{signal}", "
 
 const topicDoc = "{device}, {bus}, {message}, {signal} and {id} (the arbitration ID)"
 
-var defaultTopics = map[SinkType]string{SinkMQTT: "milepost/{device}/records", SinkKafka: "milepost"}
+var defaultTopics = map[SinkType]string{SinkMQTT: "milepost/{device}/records", SinkKafka: "milepost", SinkHTTP: "milepost"}
 
 // maxKafkaTopic is the length of a topic's name that Kafka takes.
 const maxKafkaTopic = 249
 
 // topicFault says what is wrong with a template for topics; "" if nothing is, or
-// if it is empty and the default will be taken.
-func topicFault(t SinkType, template string) string {
+// if it is empty and the default will be taken. Placeholders are those that it
+// may have, if not the usual ones of the type.
+func topicFault(t SinkType, template string, placeholders ...string) string {
+	switch {
+	case placeholders != nil:
+	case t == SinkHTTP:
+		t, placeholders = SinkKafka, []string{"{device}"}
+	default:
+		placeholders = topicPlaceholders
+	}
 	rest := template
 	for rest != "" {
 		literal, after, found := strings.Cut(rest, "{")
@@ -36,8 +44,8 @@ func topicFault(t SinkType, template string) string {
 			break
 		}
 		name, next, _ := strings.Cut(after, "}")
-		if !slices.Contains(topicPlaceholders, "{"+name+"}") {
-			return fmt.Sprintf("unknown placeholder {%s; use %s", name, alternatives(topicPlaceholders))
+		if !slices.Contains(placeholders, "{"+name+"}") {
+			return fmt.Sprintf("unknown placeholder {%s; use %s", name, alternatives(placeholders))
 		}
 		rest = next
 	}

@@ -6,9 +6,9 @@ import (
 )
 
 // ParseURL reads a URL of the command line: as in the configuration, but that a
-// topic may follow: kafka://HOST:PORT/TOPIC.
+// topic may follow for brokers: kafka://HOST:PORT/TOPIC.
 func ParseURL(text string) (u URL, topic string, err error) {
-	if scheme, rest, found := strings.Cut(text, "://"); found {
+	if scheme, rest, found := strings.Cut(text, "://"); found && !hasPath(scheme) {
 		if address, path, found := strings.Cut(rest, "/"); found && !strings.Contains(rest, "@") {
 			text, topic = scheme+"://"+address, path
 		}

@@ -20,7 +20,14 @@ type Target struct {
 	// Note, if set, is kept with each acknowledgement (at most 56 bytes).
 	Note func() []byte
 	// Start is where a target that the spool does not know begins.
-	Start                  spool.Start
+	Start spool.Start
+	// Order is what goes first after an outage.
+	Order uplink.Order
+	// Budget limits the bytes; nil for no limit.
+	Budget *uplink.Budget
+	// ExactlyOnce commits the place in the spool with the records: the Sink is
+	// an uplink.Transactional.
+	ExactlyOnce            bool
 	GiveUp                 time.Duration
 	MinBackoff, MaxBackoff time.Duration
 }
@@ -37,9 +44,11 @@ type deliveryLane struct {
 	forwarder *uplink.Forwarder
 	// sequence of the last record that was decoded: acknowledged with its entry.
 	sequence uint64
-	// acked is that of the last one that is done with.
-	acked atomic.Uint64
-	err   error
+	// acked is that of the last one that is done with, before what it was at the
+	// start.
+	acked  atomic.Uint64
+	before uint64
+	err    error
 }
 
 // DeliveryStats is the state of one target.
@@ -51,6 +60,10 @@ type DeliveryStats struct {
 	Sequence uint64
 	// Undelivered records were made and are not done with; set in the end.
 	Undelivered uint64
+
+	order uplink.Order
+	// before is the Sequence at the start.
+	before uint64
 }
 
 // NewDelivery prepares the delivery from s to the targets. The store, if any, is
@@ -74,6 +87,7 @@ func NewDelivery(s *spool.Spool, targets []Target, store *Store, log *slog.Logge
 		}
 		sequence, _ := splitNote(kept)
 		lane.acked.Store(sequence)
+		lane.before = sequence
 		queue := queue{cursor, func(_ uint64, note []byte) {
 			sequence, _ := splitNote(note)
 			lane.acked.Store(sequence)
@@ -96,6 +110,7 @@ func NewDelivery(s *spool.Spool, targets []Target, store *Store, log *slog.Logge
 				}
 				return records, err
 			},
+			Order: t.Order, Budget: t.Budget, ExactlyOnce: t.ExactlyOnce,
 			GiveUp: t.GiveUp, MinBackoff: t.MinBackoff, MaxBackoff: t.MaxBackoff,
 			Note: func() []byte {
 				var own []byte
@@ -163,7 +178,10 @@ func (d *Delivery) Wait() error {
 func (d *Delivery) Stats() []DeliveryStats {
 	var stats []DeliveryStats
 	for _, lane := range d.lanes {
-		stats = append(stats, DeliveryStats{Name: lane.target.Name, ForwarderStats: lane.forwarder.Stats(), Sequence: lane.acked.Load()})
+		stats = append(stats, DeliveryStats{
+			Name: lane.target.Name, ForwarderStats: lane.forwarder.Stats(), Sequence: lane.acked.Load(),
+			order: lane.target.Order, before: lane.before,
+		})
 	}
 	return stats
 }

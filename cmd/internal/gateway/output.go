@@ -88,7 +88,7 @@ func (r *Replay) openOutput(boot uplink.BootID, cancel context.CancelCauseFunc) 
 			}
 			return own
 		}
-		if targets, err = r.Targets(noteOf); err != nil {
+		if targets, err = r.Targets(TargetOptions{Device: r.Device, Boot: boot, Dir: dir}, noteOf); err != nil {
 			return out, err
 		}
 		if err = sameTargets(dir, &earlier, targets); err != nil {
@@ -300,6 +300,10 @@ func (o *output) addTo(result *ReplayResult) {
 	result.Deliveries = o.delivery.Stats()
 	for i := range result.Deliveries {
 		d := &result.Deliveries[i]
-		d.Undelivered = result.Ledger.Records - min(d.Sequence, result.Ledger.Records)
+		done := d.Sequence
+		if d.order != uplink.InOrder { // then it is not all up to there
+			done = d.before + d.Sent + d.Poisoned
+		}
+		d.Undelivered = result.Ledger.Records - min(done, result.Ledger.Records)
 	}
 }

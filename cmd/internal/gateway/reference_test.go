@@ -156,8 +156,8 @@ func replayToCSV(t *testing.T, log string, databases Databases, match dbc.Match,
 	var out bytes.Buffer
 	r := &Replay{
 		Options: DefaultOptions(), Bindings: bindings, Logs: []string{log}, Device: "test",
-		Targets: func(func(string) []byte) ([]Target, error) {
-			target, err := NewTarget(&config.Sink{Name: "csv", Type: config.SinkFile, Format: config.FormatCSV, Path: "-"}, &out, nil, true)
+		Targets: func(TargetOptions, func(string) []byte) ([]Target, error) {
+			target, err := NewTarget(&config.Sink{Name: "csv", Type: config.SinkFile, Format: config.FormatCSV, Path: "-"}, TargetOptions{Stdout: &out, Anew: true})
 			return []Target{target}, err
 		},
 	}

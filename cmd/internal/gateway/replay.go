@@ -54,7 +54,7 @@ type Replay struct {
 
 	// Targets makes the sinks; noteOf gives the note that a sink of that name
 	// left with its last acknowledgement in an interrupted replay, nil if none.
-	Targets func(noteOf func(name string) []byte) ([]Target, error)
+	Targets func(o TargetOptions, noteOf func(name string) []byte) ([]Target, error)
 	// Watch, if set, sees every window before it is stored. It must not keep it.
 	Watch func(*aggregate.Window)
 	// Progress, if set, is called now and then from one goroutine.
