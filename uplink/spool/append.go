@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // ErrFull says that the disk takes nothing, and that memory is full of entries
@@ -96,6 +97,10 @@ func (s *Spool) makeRoomLocked(size int64) error {
 func (s *Spool) dropLocked(bytes int, cause error) {
 	s.counters.dropped++
 	s.counters.droppedBytes += uint64(bytes)
+	s.counters.droppedUntil = time.Now()
+	if s.counters.droppedFrom.IsZero() {
+		s.counters.droppedFrom = s.counters.droppedUntil
+	}
 	s.dropping = true
 	if s.droppingLog.due(cause.Error()) {
 		s.log.Error("an entry is dropped", "dir", s.dir, "cause", cause)

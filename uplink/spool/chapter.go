@@ -30,13 +30,17 @@ type chapter struct {
 	after uint64
 	// last is the last index in here. Until a finished chapter is read, that is
 	// what the next one's after says.
-	last    uint64
-	size    int64  // written bytes
-	lost    []Span // unreadable indexes, ascending, found so far
-	damaged bool   // something in it could not be read: it is kept in quarantine
-	removed bool   // released or evicted
-	done    bool   // nothing will be appended
-	log     *wal.Log
+	last uint64
+	size int64  // written bytes
+	lost []Span // unreadable indexes, ascending, found so far
+	// unreadable is why the segment could not be opened so far, and its size is
+	// not known; attempts counts how often that was tried for a cursor.
+	unreadable error
+	attempts   int
+	damaged    bool // something in it could not be read: it is kept in quarantine
+	removed    bool // released or evicted
+	done       bool // nothing will be appended
+	log        *wal.Log
 	// nextEntry is the next index of tidwall/wal, which counts groups; 0 where
 	// the chapter cannot be continued. It belongs to who holds Spool.writing.
 	nextEntry uint64
@@ -133,7 +137,7 @@ func createChapter(fsys fileSystem, path string) (*chapter, error) {
 	f, err := fsys.OpenFile(ch.segment(), os.O_RDWR|os.O_CREATE|os.O_TRUNC, fileMode)
 	if err == nil {
 		ch.file = f
-		if err = ch.openLog(1); err == nil {
+		if err = ch.openLog(fsys, 1); err == nil {
 			return ch, nil
 		}
 		f.Close()
@@ -149,8 +153,8 @@ func (ch *chapter) begin(base, after uint64) { ch.base, ch.after, ch.last = base
 // openLog hands the chapter to tidwall/wal for appending. All of the segment
 // must be whole groups, the first of which tidwall/wal knows by the number first;
 // there is exactly one segment, because its size has no limit.
-func (ch *chapter) openLog(first uint64) error {
-	log, err := wal.Open(ch.path, &wal.Options{
+func (ch *chapter) openLog(fsys fileSystem, first uint64) error {
+	log, err := fsys.OpenLog(ch.path, &wal.Options{
 		NoSync: true, SegmentSize: math.MaxInt, SegmentCacheSize: 1, NoCopy: true,
 		AllowEmpty: true, DirPerms: dirMode, FilePerms: fileMode,
 	})

@@ -339,10 +339,7 @@ func TestDamagedSmallFiles(t *testing.T) {
 // TestSlotIsTorn damages the newer slot: the value before it counts.
 func TestSlotIsTorn(t *testing.T) {
 	name := filepath.Join(memoryDir(t), "slots")
-	f, err := openSlots(disk{}, name, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := slotFile{fs: disk{}, name: name}
 	defer f.close()
 	for write := uint64(1); write <= 5; write++ {
 		if err := f.put([]byte{byte(write)}); err != nil {

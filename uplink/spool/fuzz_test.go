@@ -154,10 +154,7 @@ func FuzzSlots(f *testing.F) {
 	p := place{start: 1, acked: 5, accounted: reach{5, []Span{{7, 8}, {10, 10}}}, acknowledged: 5, note: []byte("note")}
 	for _, value := range [][]byte{h.encode(), p.encode(), nil} {
 		name := filepath.Join(memoryDir(f), "slots")
-		s, err := openSlots(disk{}, name, 0)
-		if err != nil {
-			f.Fatal(err)
-		}
+		s := slotFile{fs: disk{}, name: name}
 		s.put(value)
 		s.close()
 		data, err := os.ReadFile(name)

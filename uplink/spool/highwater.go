@@ -26,6 +26,11 @@ type highWater struct {
 	evictedEntries uint64
 	evictedBytes   uint64
 	quarantined    uint64 // bytes ever put in quarantine
+	discarded      uint64 // of them, deleted to keep it within its bound
+
+	// The times of the oldest and the newest evicted entry, in ns since 1970; 0
+	// for none.
+	evictedFrom, evictedUntil int64
 }
 
 const highWaterVersion = 2
@@ -39,7 +44,8 @@ const reserveBlock = 4096
 
 // The value: version u64, flags u64 (bit 0: clean, bit 1:
 // unsynced), then the numbers in the
-// order of the fields, u64 each; from version 2 on, the number of holes u64 and
+// order of the fields, u64 each; from version 2 on also those behind quarantined,
+// the number of holes u64 and
 // the holes, first and last index u64 each. What a later version appends is
 // ignored.
 func (h highWater) encode() []byte {
@@ -52,6 +58,7 @@ func (h highWater) encode() []byte {
 	}
 	b := appendNumbers(nil, highWaterVersion, flags, h.last, h.after, h.next, h.reserved, h.removedTo,
 		h.evictedTo, h.evictedEntries, h.evictedBytes, h.quarantined)
+	b = appendNumbers(b, h.discarded, uint64(h.evictedFrom), uint64(h.evictedUntil))
 	return appendSpans(b, h.holes)
 }
 
@@ -65,6 +72,8 @@ func parseHighWater(b []byte) (highWater, error) {
 		*n = f.uint64()
 	}
 	if version > 1 {
+		h.discarded = f.uint64()
+		h.evictedFrom, h.evictedUntil = int64(f.uint64()), int64(f.uint64())
 		h.holes = f.spans(0, maxHoles)
 	}
 	if !f.ok || h.after >= h.next || h.next > h.reserved+1 || h.evictedTo > h.removedTo || h.removedTo >= h.next {

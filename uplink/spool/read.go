@@ -181,10 +181,13 @@ func (c *Cursor) readRecord(ch *chapter, size int64, last uint64) (record, error
 			return record{}, nil
 		}
 		if err != nil {
-			return record{}, fmt.Errorf("spool: %w", err)
+			return record{}, c.refused(ch, err, last)
 		}
 		c.reader.open(f)
 		c.ch = ch
+		if size, err = c.opened(ch, f, size); err != nil {
+			return record{}, c.refused(ch, err, last)
+		}
 	}
 	for {
 		rec, err := c.reader.next(size)
@@ -197,6 +200,45 @@ func (c *Cursor) readRecord(ch *chapter, size int64, last uint64) (record, error
 			return c.salvage(ch, size, last)
 		}
 	}
+}
+
+// maxAttempts is how often a cursor tries to open a segment that the disk
+// refuses to open, before its entries count as lost.
+const maxAttempts = 3
+
+// refused returns the disk's error, or nil when that was the last attempt.
+func (c *Cursor) refused(ch *chapter, err error, last uint64) error {
+	c.s.mu.Lock()
+	ch.attempts++
+	over := ch.attempts >= maxAttempts
+	ch.damaged = ch.damaged || over
+	c.s.mu.Unlock()
+	if !over {
+		return fmt.Errorf("spool: %w", err)
+	}
+	c.lose(ch, err.Error(), Span{c.next, last})
+	return nil
+}
+
+// opened learns the size of a segment that could not be opened before.
+func (c *Cursor) opened(ch *chapter, f file, size int64) (int64, error) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	ch.attempts = 0
+	if ch.unreadable == nil {
+		return size, nil
+	}
+	info, err := f.Stat()
+	if err != nil {
+		c.reader.close()
+		return 0, err
+	}
+	ch.unreadable, ch.size = nil, info.Size()
+	if !ch.removed {
+		c.s.bytes += ch.size
+	}
+	ch.synced = ch.size
+	return ch.size, nil
 }
 
 // salvage looks through a whole chapter for the entry c.next after something

@@ -178,6 +178,7 @@ func (s *Spool) remove(r *removal) (err error) {
 			s.mu.Lock()
 			s.water.quarantined += uint64(ch.size)
 			s.mu.Unlock()
+			s.boundQuarantine()
 		}
 	}
 	if r.to == "trash" {

@@ -52,6 +52,10 @@ func (s *Spool) recoverChapters() (used uint64, err error) {
 			// A crash came between the high-water mark and the removal.
 			s.trash = append(s.trash, &removal{ch: ch, to: "trash"})
 			continue
+		case ch.unreadable != nil && ch.last >= ch.base:
+			// Reading it is tried again when a cursor comes to it.
+			s.finding(ch, -1, cause(ch.unreadable))
+			ch.size = 0
 		case !newest && ch.last < ch.base, !newest && ch.size <= 0:
 			// Nothing is in it, or what is in it stands in the next one as well.
 			if ch.last >= ch.base {
@@ -71,7 +75,7 @@ func (s *Spool) recoverChapters() (used uint64, err error) {
 
 // recoverNext sees to a chapter that was prepared. It is empty, unless the power
 // went before it was known under its place's name: then it goes there now.
-func (s *Spool) recoverNext() error {
+func (s *Spool) recoverNext() {
 	ch := &chapter{path: s.nextDir(), name: segmentName(1)}
 	data, err := readFile(s.fs, ch.segment(), maxChapterBytes)
 	var first uint64
@@ -84,11 +88,11 @@ func (s *Spool) recoverNext() error {
 	if first > 0 {
 		place := filepath.Join(s.chaptersDir(), chapterName(first, first-1))
 		if s.fs.Rename(ch.path, place) == nil {
-			return s.fs.SyncDir(s.chaptersDir())
+			return // The sync at the end of Open covers the new name.
 		}
 	}
 	if _, e := s.fs.ReadDir(ch.path); errors.Is(e, fs.ErrNotExist) {
-		return nil
+		return
 	}
 	to := "trash"
 	if err == nil && len(data) > 0 {
@@ -97,7 +101,6 @@ func (s *Spool) recoverNext() error {
 	if _, err := s.moveAway(ch.path, to); err != nil {
 		s.report.Findings = append(s.report.Findings, Finding{File: "next", Offset: -1, Cause: "it could not be moved away: " + err.Error()})
 	}
-	return nil
 }
 
 // listChapters finds the chapters below dir, ascending, and the names of what
@@ -127,8 +130,8 @@ func listChapters(fsys fileSystem, dir string) (chapters []*chapter, strange []s
 				ch.synced = ch.size
 			}
 			f.Close()
-		} else if errors.Is(err, fs.ErrPermission) {
-			return nil, nil, err
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			ch.unreadable = err
 		}
 		chapters = append(chapters, ch)
 	}
@@ -158,10 +161,15 @@ func joinChapters(chapters []*chapter, holes []Span) {
 // any entry is moved away, and its last index is base-1.
 func (s *Spool) repairNewest(ch *chapter) (seen uint64, err error) {
 	var data []byte
-	if ch.size > 0 {
-		if data, err = readFile(s.fs, ch.segment(), ch.size); err != nil {
-			return 0, err
-		}
+	if ch.size > 0 || ch.unreadable != nil {
+		data, ch.unreadable = readFile(s.fs, ch.segment(), maxChapterBytes+MaxEntry)
+	}
+	if ch.unreadable != nil && s.water.last >= ch.base {
+		ch.last = s.water.last // It stays, and is tried again when a cursor comes to it.
+		return ch.last, nil
+	}
+	if ch.unreadable != nil {
+		s.finding(ch, -1, cause(ch.unreadable))
 	}
 	found := scanSegment(data, ch.base, maxIndex, nil)
 	for _, d := range found.damage {
@@ -171,7 +179,7 @@ func (s *Spool) repairNewest(ch *chapter) (seen uint64, err error) {
 	if found.entries == 0 {
 		ch.last = ch.base - 1
 		to := "quarantine"
-		if len(data) == 0 {
+		if len(data) == 0 && ch.unreadable == nil {
 			to = "trash" // It was made and then not written to.
 		}
 		if _, err := s.moveAway(ch.path, to); err != nil {
@@ -179,7 +187,7 @@ func (s *Spool) repairNewest(ch *chapter) (seen uint64, err error) {
 			return found.seen, nil
 		}
 		s.report.BytesQuarantined += int64(len(data))
-		return found.seen, s.fs.SyncDir(s.chaptersDir())
+		return found.seen, nil
 	}
 	ch.last, ch.size, ch.lost = found.last, int64(len(data)), found.lost
 	if found.groups >= 0 {
@@ -265,7 +273,7 @@ func (s *Spool) resumeChapter() {
 			return
 		}
 	}
-	if err := ch.openLog(ch.firstEntry()); err != nil {
+	if err := ch.openLog(s.fs, ch.firstEntry()); err != nil {
 		s.finding(ch, -1, "it is not continued: "+err.Error())
 		return
 	}

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidwall/wal"
@@ -42,7 +43,9 @@ const (
 	defaultSync         = time.Second
 	defaultChapterBytes = 512 << 10
 	defaultMemoryBytes  = 4 << 20
-	maxChapterBytes     = 1 << 30
+
+	defaultQuarantineBytes = 16 << 20
+	maxChapterBytes        = 1 << 30
 
 	// maxUnsynced is how many finished chapters may wait for their sync, each
 	// with its bytes in memory, before the next one waits for the disk.
@@ -61,6 +64,9 @@ type Options struct {
 	// MemoryBytes is how much may wait in memory while the disk fails, 4 MiB if
 	// zero.
 	MemoryBytes int64
+	// QuarantineBytes is the most that is kept of what was damaged, 16 MiB if
+	// zero. The oldest is deleted first, and counted.
+	QuarantineBytes int64
 	// MaxBytes is the most that chapters may take; 0 sets no limit. The oldest
 	// chapters are evicted for it, read or not, and counted. It should be a
 	// multiple of ChapterBytes.
@@ -82,6 +88,8 @@ type Spool struct {
 	lock     io.Closer
 	meta     meta
 	report   Report
+	opened   time.Time
+	written  atomic.Uint64 // bytes
 
 	// syncing is held by who makes things durable or removes them, writing by who
 	// writes entries. They are taken in the order syncing, writing, mu.
@@ -114,6 +122,9 @@ type Spool struct {
 	failure      error // why entries cannot be stored at present
 	failingSince time.Time
 	dropping     bool // the last entry was not taken
+	// The same of what could not be made durable.
+	syncFailure     error
+	syncFailedSince time.Time
 
 	water      highWater
 	waterSlots *slotFile
@@ -141,9 +152,10 @@ func Open(dir string, opts Options) (*Spool, error) {
 
 func open(dir string, opts Options, fsys fileSystem) (*Spool, error) {
 	s := &Spool{
-		opts: opts, fs: fsys, log: opts.Logger, interval: opts.Sync, cursors: map[string]*place{},
+		opts: opts, opened: time.Now(), log: opts.Logger, interval: opts.Sync, cursors: map[string]*place{},
 		full: make(chan struct{}, 1), dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
+	s.fs = counting{fsys, &s.written}
 	s.room = sync.NewCond(&s.mu)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -158,6 +170,9 @@ func open(dir string, opts Options, fsys fileSystem) (*Spool, error) {
 	s.groupBytes = max(1, min(groupBytes, s.opts.ChapterBytes/2))
 	if s.opts.MemoryBytes <= 0 {
 		s.opts.MemoryBytes = defaultMemoryBytes
+	}
+	if s.opts.QuarantineBytes <= 0 {
+		s.opts.QuarantineBytes = defaultQuarantineBytes
 	}
 	var err error
 	if s.dir, err = filepath.Abs(dir); err == nil {

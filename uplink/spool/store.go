@@ -117,7 +117,7 @@ func (s *Spool) storeGroup(g *group) error {
 	size := g.bytes()
 	s.mu.Unlock()
 	s.batch.Write(ch.nextEntry, g.entry())
-	err := ch.log.WriteBatch(&s.batch)
+	err := s.fs.WriteBatch(ch.log, &s.batch, ch.segment())
 	if err != nil || size > maxIdleBuffer {
 		s.batch = wal.Batch{}
 	}
@@ -131,6 +131,7 @@ func (s *Spool) storeGroup(g *group) error {
 	ch.last = g.last
 	s.bytes += size
 	s.counters.segmentBytes += uint64(size)
+	s.written.Add(uint64(size))
 	if ch.size >= s.opts.ChapterBytes-s.opts.ChapterBytes/4 {
 		s.finishLocked(ch)
 	}

@@ -9,10 +9,7 @@ import (
 // after a sync, so an idle spool lets the disk sleep.
 func (s *Spool) run() {
 	defer s.running.Done()
-	retry := s.interval
-	if retry <= SyncAlways {
-		retry = defaultSync
-	}
+	pause := minPause
 	var due <-chan time.Time
 	for {
 		var err error
@@ -33,13 +30,15 @@ func (s *Spool) run() {
 		}
 		if err == nil {
 			s.complaint.over()
+			pause = minPause
 			continue
 		}
 		if s.complaint.due(err.Error()) {
 			s.log.Error("the spool cannot make entries durable and keeps trying", "dir", s.dir, "error", err)
 		}
 		if due == nil {
-			due = time.After(retry)
+			due = time.After(max(s.interval, pause))
+			pause = min(2*pause, maxPause)
 		}
 	}
 }
@@ -59,10 +58,23 @@ func (s *Spool) sync(all bool) (err error) {
 	if s.gone {
 		return ErrClosed
 	}
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.syncFailure == nil {
+			s.syncFailedSince = time.Now()
+		}
+		if err != nil || all {
+			s.syncFailure = err
+		}
+	}()
 	if e := s.syncChapters(all); e != nil {
 		err = e
 	}
 	if e := s.syncCursors(); err == nil {
+		err = e
+	}
+	if e := s.writeMeta(); err == nil {
 		err = e
 	}
 	if e := s.removeChapters(); err == nil {
