@@ -237,7 +237,7 @@ func (s *Sink) receive(response *nethttp.Response, r *request, u *upload, read f
 		// What can be read of it is enough.
 		text, _ := io.ReadAll(&bounded{response.Body, maxAnswer})
 		refusal := newRefusal(response, s.hidden.clean(message(text, response.Header.Get("Content-Type"))))
-		refusal.wrongScheme = r.url.Scheme == "http" && strings.Contains(strings.ToLower(string(text)), "https")
+		refusal.ofTLS = isOfTLS(refusal.status, text)
 		refusal.addHint(s.o.Form, r.compression)
 		return refusal
 	}
