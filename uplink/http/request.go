@@ -58,7 +58,10 @@ func (s *Sink) do(ctx context.Context, r *request, read func(*nethttp.Response, 
 	watched, w := newWatch(ctx, &s.o, s.network)
 	defer w.end()
 	err := s.roundTrip(watched, w, r, read)
-	s.doubtful = err != nil
+	var refusal *refusal
+	errors.As(err, &refusal)
+	// After 413 smaller bodies follow.
+	s.doubtful = err != nil && (refusal == nil || refusal.status != nethttp.StatusRequestEntityTooLarge)
 	if err == nil {
 		return nil
 	}
@@ -66,8 +69,7 @@ func (s *Sink) do(ctx context.Context, r *request, read func(*nethttp.Response, 
 		s.network.hangUp()
 		return ctx.Err()
 	}
-	var refusal *refusal
-	if !errors.As(err, &refusal) {
+	if refusal == nil {
 		// Nothing good is to be expected of the connection; of HTTP/2 net/http would
 		// go on using it.
 		s.network.hangUp()
