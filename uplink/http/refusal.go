@@ -73,10 +73,16 @@ func isOfTLS(status int, body []byte) bool {
 func newRefusal(response *nethttp.Response, message string) *refusal {
 	return &refusal{
 		status:  response.StatusCode,
-		text:    strings.TrimSpace(fmt.Sprintf("%d %s", response.StatusCode, nethttp.StatusText(response.StatusCode))),
+		text:    status(response),
 		message: message,
 		after:   retryAfter(response.Header, time.Now()),
 	}
+}
+
+// status is the answer's status in words of ours: the server's own can be of any
+// length.
+func status(response *nethttp.Response) string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", response.StatusCode, nethttp.StatusText(response.StatusCode)))
 }
 
 // addHint adds what to do about it.

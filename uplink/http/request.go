@@ -39,7 +39,7 @@ func (s *Sink) exchange(ctx context.Context, r *request) (*answer, error) {
 	err := s.do(ctx, r, func(response *nethttp.Response, body *bufio.Reader) (err error) {
 		a, err = s.form.answer(body, response.Header.Get("Content-Type"), r.records)
 		if err != nil {
-			return fmt.Errorf("%s: the answer is not what a server of the form %v gives: %w", response.Status, s.o.Form, err)
+			return fmt.Errorf("%s: the answer is not what a server of the form %v gives: %w", status(response), s.o.Form, err)
 		}
 		return nil
 	})
@@ -244,17 +244,17 @@ func (s *Sink) receive(response *nethttp.Response, r *request, u *upload, read f
 		return refusal
 	}
 	if u.early && (u.asks || !s.form.streams()) {
-		return fmt.Errorf("%s: %w", response.Status, errEarly)
+		return fmt.Errorf("%s: %w", status(response), errEarly)
 	}
 	body := bufio.NewReader(&bounded{response.Body, s.form.answerSize(r.records)})
 	if begin, _ := body.Peek(64); isWebPage(begin) {
-		return fmt.Errorf("%s: %w", response.Status, errWebPage)
+		return fmt.Errorf("%s: %w", status(response), errWebPage)
 	}
 	if err := read(response, body); err != nil {
 		return err
 	}
 	if _, err := io.Copy(io.Discard, body); err != nil && !errors.Is(err, errTooLong) {
-		return fmt.Errorf("%s: the answer ends early: %w", response.Status, err)
+		return fmt.Errorf("%s: the answer ends early: %w", status(response), err)
 	}
 	return nil
 }
