@@ -12,6 +12,7 @@ import (
 	nethttp "net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -291,4 +292,72 @@ func TestRedirections(t *testing.T) {
 	loop := httpserver.Fault{Status: 307, Header: nethttp.Header{"Location": {"/"}}}
 	server.Fail(loop, loop, loop, loop)
 	fails(t, sink, uplinktest.Records(1, 10), "more than 3 redirections")
+}
+
+// TestRefusedUnseen has a server that refuses a large body before it has seen it
+// and keeps the connection: the body stays here.
+func TestRefusedUnseen(t *testing.T) {
+	got := make(chan int64, 1)
+	address := raw(t, func(conn net.Conn) {
+		r, err := nethttp.ReadRequest(bufio.NewReader(conn))
+		if err != nil {
+			return
+		}
+		io.WriteString(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy")
+		n, _ := io.Copy(io.Discard, r.Body)
+		got <- n
+	})
+	o := quick("http://" + address)
+	o.AnswerTimeout, o.MaxBody = 5*time.Second, 8<<20
+	sink := newSink(t, o)
+	fails(t, sink, uplinktest.Records(1, 5000), "503 Service Unavailable: busy")
+	if n := <-got; n != 0 {
+		t.Errorf("the server got %d bytes that it did not want", n)
+	}
+}
+
+// TestDeadConnection has a connection of HTTP/2 die without a word, as one does
+// behind an address translation that forgot it: the next Send has a new one.
+func TestDeadConnection(t *testing.T) {
+	a := authority(t)
+	c := peer(t, a, "server", time.Minute, false)
+	c.NextProtos = []string{"h2"}
+	server := start(t, httpserver.Options{TLS: c})
+	dead := make(chan struct{})
+	var connections atomic.Int32
+	address := raw(t, func(client net.Conn) {
+		upstream, err := net.Dial("tcp", server.Addr())
+		if err != nil {
+			return
+		}
+		defer upstream.Close()
+		first := connections.Add(1) == 1
+		go io.Copy(client, upstream)
+		buffer := make([]byte, 64<<10)
+		for {
+			n, err := client.Read(buffer)
+			if err != nil {
+				return
+			}
+			select {
+			case <-dead:
+				if first {
+					continue // into the void
+				}
+			default:
+			}
+			upstream.Write(buffer[:n])
+		}
+	})
+	o := quick("https://" + address)
+	o.TLS, o.AnswerTimeout = trusting(t, a), time.Second
+	sink := newSink(t, o)
+	send(t, sink, uplinktest.Records(1, 10))
+	close(dead)
+	fails(t, sink, uplinktest.Records(11, 10), "no answer in 1s")
+	send(t, sink, uplinktest.Records(11, 10))
+	received(t, server, 20, 1)
+	if n := connections.Load(); n != 2 {
+		t.Errorf("%d connections, want 2", n)
+	}
 }

@@ -1,6 +1,7 @@
 package http_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -38,12 +39,12 @@ func decode(payload []byte, dst []uplink.Record) ([]uplink.Record, error) {
 // scenario is a server, the link to it and a sink, and what befalls them.
 type scenario struct {
 	name string
-	form http.Form
 	// begin is called before the Forwarder runs, trouble each time that a request
 	// was answered or has failed.
 	options httpserver.Options
 	begin   func(t *testing.T, server *httpserver.Server, link *proxy.Proxy)
 	trouble func(failures uint64, server *httpserver.Server, link *proxy.Proxy)
+	records int // in a group, at most; 100 if 0
 	// failures that there must have been, at least; poisoned records, exactly.
 	failures, poisoned uint64
 }
@@ -99,8 +100,9 @@ func TestForwarder(t *testing.T) {
 			failures: 3,
 		},
 		{
-			name:  "a round trip of 200 ms",
-			begin: func(_ *testing.T, _ *httpserver.Server, link *proxy.Proxy) { link.SetLatency(100 * time.Millisecond) },
+			name:    "a round trip of 200 ms",
+			begin:   func(_ *testing.T, _ *httpserver.Server, link *proxy.Proxy) { link.SetLatency(100 * time.Millisecond) },
+			records: 500,
 		},
 		{
 			name: "too many requests",
@@ -116,30 +118,39 @@ func TestForwarder(t *testing.T) {
 		},
 		{
 			name:     "poison",
-			options:  httpserver.Options{Refuse: func(r *uplink.Record) string { return map[bool]string{true: tooLarge}[r.Sequence%100 == 7] }},
+			options:  httpserver.Options{Refuse: everyNth(100)},
 			poisoned: scenarioRecords / 100,
 		},
 		{
 			name: "everything at once",
 			begin: func(_ *testing.T, server *httpserver.Server, link *proxy.Proxy) {
-				link.SetLatency(5 * time.Millisecond)
+				link.SetLatency(2 * time.Millisecond)
 				for range 4 {
 					server.Fail(unavailable, httpserver.Fault{Drop: true, Take: true}, httpserver.Fault{Drop: true}, httpserver.Fault{Code: 50003, From: 20, To: 60}, httpserver.Fault{})
 				}
 			},
-			options:  httpserver.Options{Refuse: func(r *uplink.Record) string { return map[bool]string{true: tooLarge}[r.Sequence%100 == 7] }, MaxBody: 30_000},
-			failures: 8,
-			poisoned: scenarioRecords / 100,
+			options:  httpserver.Options{Refuse: everyNth(500), MaxBody: 40_000},
+			failures: 4, // drops of a connection that was used before are made good at once
+			poisoned: scenarioRecords / 500,
 		},
 	}
 	for _, s := range scenarios {
 		for _, form := range []http.Form{http.Generic, http.KafkaRESTv2, http.KafkaRESTv3} {
-			s.form = form
 			t.Run(fmt.Sprint(s.name, ", ", form), func(t *testing.T) {
 				t.Parallel()
-				s.run(t)
+				s.run(t, form)
 			})
 		}
+	}
+}
+
+// everyNth refuses a record of n.
+func everyNth(n uint64) func(*uplink.Record) string {
+	return func(r *uplink.Record) string {
+		if r.Sequence%n == 7 {
+			return tooLarge
+		}
+		return ""
 	}
 }
 
@@ -162,12 +173,16 @@ func (s *troubled) Send(ctx context.Context, records []uplink.Record) error {
 	return err
 }
 
-func (s *scenario) run(t *testing.T) {
-	s.options.Deduplicate = true
-	server := start(t, s.options)
+func (s *scenario) run(t *testing.T, form http.Form) {
+	options := s.options
+	options.Deduplicate = true
+	server := start(t, options)
 	link := through(t, server)
-	sink := newSink(t, http.Options{URL: "http://" + link.Addr(), Form: s.form, Cluster: map[bool]string{true: "lkc-1"}[s.form == http.KafkaRESTv3],
-		StallTimeout: 2 * time.Second, AnswerTimeout: time.Second})
+	o := http.Options{URL: "http://" + link.Addr(), Form: form, StallTimeout: 2 * time.Second, AnswerTimeout: time.Second}
+	if form == http.KafkaRESTv3 {
+		o.Cluster = "lkc-1"
+	}
+	sink := newSink(t, o)
 	if s.begin != nil {
 		s.begin(t, server, link)
 	}
@@ -179,7 +194,7 @@ func (s *scenario) run(t *testing.T) {
 		if s.trouble != nil {
 			s.trouble(failures, server, link)
 		}
-	}}, uplink.ForwarderOptions{Decode: decode, MaxRecords: 100, MinBackoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond})
+	}}, uplink.ForwarderOptions{Decode: decode, MaxRecords: cmp.Or(s.records, 100), MinBackoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := f.Run(ctx); err != nil {

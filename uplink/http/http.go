@@ -23,7 +23,6 @@ import (
 	"fmt"
 	nethttp "net/http"
 	"net/url"
-	"slices"
 	"time"
 
 	"milepost/uplink"
@@ -141,63 +140,6 @@ func (s *Sink) sendAll(ctx context.Context, records []uplink.Record, t *tally) e
 	return nil
 }
 
-// batch is records that go to one URL.
-type batch struct {
-	device    string
-	records   []uplink.Record
-	positions []int // in what Send was given; nil: from 0 on
-}
-
-func (b *batch) position(i int) int {
-	if b.positions == nil {
-		return i
-	}
-	return b.positions[i]
-}
-
-// batches groups the records that the server does not have yet by URL, in the
-// order of the URLs' first ones.
-func (s *Sink) batches(records []uplink.Record, t *tally) []*batch {
-	perDevice := s.form.perDevice()
-	if len(s.acked.keys) == 0 && (!perDevice || sameDevice(records)) {
-		if len(records) == 0 {
-			return nil
-		}
-		return []*batch{{device: records[0].Device, records: records}}
-	}
-	var batches []*batch
-	index := make(map[string]*batch)
-	for i := range records {
-		r := &records[i]
-		if s.acked.has(r) {
-			t.acked[i] = true
-			continue
-		}
-		name := ""
-		if perDevice {
-			name = r.Device
-		}
-		b := index[name]
-		if b == nil {
-			b = &batch{device: r.Device}
-			index[name] = b
-			batches = append(batches, b)
-		}
-		b.records = append(b.records, *r)
-		b.positions = append(b.positions, i)
-	}
-	return batches
-}
-
-func sameDevice(records []uplink.Record) bool {
-	for i := range records {
-		if records[i].Device != records[0].Device {
-			return false
-		}
-	}
-	return true
-}
-
 // sendBatch sends a batch, request by request.
 func (s *Sink) sendBatch(ctx context.Context, b *batch, t *tally) error {
 	for from := 0; from < len(b.records); {
@@ -305,59 +247,5 @@ func (s *Sink) at(path string) (*url.URL, error) {
 func (s *Sink) Close() error {
 	s.network.end()
 	s.transport.CloseIdleConnections()
-	return nil
-}
-
-// tally is what became of the records of a Send.
-type tally struct {
-	acked   []bool // the server has it
-	poison  []int
-	refusal string
-	pending int
-	failure string
-	after   time.Duration
-}
-
-func (t *tally) refuse(position int, why string) {
-	t.poison = append(t.poison, position)
-	if t.refusal == "" {
-		t.refusal = why
-	}
-}
-
-// note takes over what the answer says of b.records[from:from+n].
-func (t *tally) note(b *batch, from, n int, a *answer) {
-	t.after = max(t.after, a.after)
-	for i := range n {
-		position := b.position(from + i)
-		switch {
-		case i >= n-a.dropped:
-			t.refuse(position, fmt.Sprintf("the server has dropped %d data points of %d and does not say which: %s", a.dropped, n, a.remark))
-		case a.verdicts == nil || a.verdicts[i] == accepted:
-			t.acked[position] = true
-		case a.verdicts[i] == refused:
-			t.refuse(position, a.refusal)
-		default:
-			t.pending++
-			if t.failure == "" {
-				t.failure = a.failure
-			}
-		}
-	}
-}
-
-// err is Send's error where every request to the server got its answer.
-func (t *tally) err(server string) error {
-	switch {
-	case t.pending > 0: // first of all, since it may have to wait
-		err := fmt.Errorf("POST %s: %d of %d records are not in Kafka: %s", server, t.pending, len(t.acked), t.failure)
-		if t.after > 0 {
-			err = uplink.RetryAfter(err, t.after)
-		}
-		return err
-	case len(t.poison) > 0:
-		slices.Sort(t.poison)
-		return uplink.Permanent(fmt.Errorf("POST %s: %d of %d records refused: %s", server, len(t.poison), len(t.acked), t.refusal), t.poison...)
-	}
 	return nil
 }

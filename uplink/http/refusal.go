@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	nethttp "net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,8 +20,9 @@ type refusal struct {
 	message string // from the body
 	hint    string // the next step
 	after   time.Duration
-	// wrongScheme says that the server speaks https where the URL says http.
-	wrongScheme bool
+	// ofTLS says that a web server has refused how it was spoken to, before any
+	// record came into it.
+	ofTLS bool
 }
 
 // Error implements error.
@@ -42,27 +44,52 @@ func (r *refusal) Error() string {
 func (r *refusal) isOfRecords() bool {
 	switch r.status {
 	case nethttp.StatusBadRequest, nethttp.StatusUnprocessableEntity:
-		return !r.wrongScheme
+		return !r.ofTLS
 	case nethttp.StatusRequestEntityTooLarge: // where there is only one
 		return true
 	}
 	return false
 }
 
+// refusalsOfTLS is what web servers say with a status of 400 when they are spoken
+// to without TLS, or without the client certificate that they want.
+var refusalsOfTLS = []string{
+	"http request to an https server",           // Go
+	"plain http request was sent to https port", // nginx
+	"no required ssl certificate was sent",      // nginx
+	"the ssl certificate error",                 // nginx
+	"speaking plain http to an ssl-enabled",     // Apache
+	"combination of host and port requires tls", // Tomcat
+}
+
+func isOfTLS(status int, body []byte) bool {
+	if status != nethttp.StatusBadRequest {
+		return false
+	}
+	text := strings.ToLower(string(body))
+	return slices.ContainsFunc(refusalsOfTLS, func(words string) bool { return strings.Contains(text, words) })
+}
+
 func newRefusal(response *nethttp.Response, message string) *refusal {
 	return &refusal{
 		status:  response.StatusCode,
-		text:    strings.TrimSpace(fmt.Sprintf("%d %s", response.StatusCode, nethttp.StatusText(response.StatusCode))),
+		text:    status(response),
 		message: message,
 		after:   retryAfter(response.Header, time.Now()),
 	}
 }
 
+// status is the answer's status in words of ours: the server's own can be of any
+// length.
+func status(response *nethttp.Response) string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", response.StatusCode, nethttp.StatusText(response.StatusCode)))
+}
+
 // addHint adds what to do about it.
 func (r *refusal) addHint(form Form, compression string) {
 	switch {
-	case r.wrongScheme && r.status == nethttp.StatusBadRequest:
-		r.hint = "the URL says http where the server speaks https"
+	case r.ofTLS:
+		r.hint = "the server wants https or, if the URL says that, a client certificate that it trusts"
 	case r.status == nethttp.StatusUnauthorized || r.status == nethttp.StatusForbidden:
 		r.hint = "check token, username and password, or the client certificate"
 	case r.status == nethttp.StatusProxyAuthRequired:

@@ -32,6 +32,21 @@ func TestPartialFailure(t *testing.T) {
 	}
 }
 
+// TestEmbedded has both forms carry both encodings, compressed too; that a
+// message's key and headers are right is what the server checks.
+func TestEmbedded(t *testing.T) {
+	for _, form := range restForms {
+		for _, encoding := range []uplink.Encoding{uplink.JSON, uplink.Protobuf} {
+			for _, compression := range []string{"none", "gzip", "zstd"} {
+				server := start(t, httpserver.Options{})
+				sink := newSink(t, http.Options{URL: server.URL(), Form: form, Encoding: encoding, Compression: compression})
+				send(t, sink, uplinktest.Records(1, 50))
+				received(t, server, 50, 1)
+			}
+		}
+	}
+}
+
 // TestRefusedRecords has a proxy that will not take some records for good.
 func TestRefusedRecords(t *testing.T) {
 	for _, form := range restForms {

@@ -39,7 +39,7 @@ func (s *Sink) exchange(ctx context.Context, r *request) (*answer, error) {
 	err := s.do(ctx, r, func(response *nethttp.Response, body *bufio.Reader) (err error) {
 		a, err = s.form.answer(body, response.Header.Get("Content-Type"), r.records)
 		if err != nil {
-			return fmt.Errorf("%s: the answer is not what a server of the form %v gives: %w", response.Status, s.o.Form, err)
+			return fmt.Errorf("%s: the answer is not what a server of the form %v gives: %w", status(response), s.o.Form, err)
 		}
 		return nil
 	})
@@ -58,7 +58,10 @@ func (s *Sink) do(ctx context.Context, r *request, read func(*nethttp.Response, 
 	watched, w := newWatch(ctx, &s.o, s.network)
 	defer w.end()
 	err := s.roundTrip(watched, w, r, read)
-	s.doubtful = err != nil
+	var refusal *refusal
+	errors.As(err, &refusal)
+	// After 413 smaller bodies follow.
+	s.doubtful = err != nil && (refusal == nil || refusal.status != nethttp.StatusRequestEntityTooLarge)
 	if err == nil {
 		return nil
 	}
@@ -66,8 +69,7 @@ func (s *Sink) do(ctx context.Context, r *request, read func(*nethttp.Response, 
 		s.network.hangUp()
 		return ctx.Err()
 	}
-	var refusal *refusal
-	if !errors.As(err, &refusal) {
+	if refusal == nil {
 		// Nothing good is to be expected of the connection; of HTTP/2 net/http would
 		// go on using it.
 		s.network.hangUp()
@@ -237,22 +239,22 @@ func (s *Sink) receive(response *nethttp.Response, r *request, u *upload, read f
 		// What can be read of it is enough.
 		text, _ := io.ReadAll(&bounded{response.Body, maxAnswer})
 		refusal := newRefusal(response, s.hidden.clean(message(text, response.Header.Get("Content-Type"))))
-		refusal.wrongScheme = r.url.Scheme == "http" && strings.Contains(strings.ToLower(string(text)), "https")
+		refusal.ofTLS = isOfTLS(refusal.status, text)
 		refusal.addHint(s.o.Form, r.compression)
 		return refusal
 	}
 	if u.early && (u.asks || !s.form.streams()) {
-		return fmt.Errorf("%s: %w", response.Status, errEarly)
+		return fmt.Errorf("%s: %w", status(response), errEarly)
 	}
 	body := bufio.NewReader(&bounded{response.Body, s.form.answerSize(r.records)})
 	if begin, _ := body.Peek(64); isWebPage(begin) {
-		return fmt.Errorf("%s: %w", response.Status, errWebPage)
+		return fmt.Errorf("%s: %w", status(response), errWebPage)
 	}
 	if err := read(response, body); err != nil {
 		return err
 	}
 	if _, err := io.Copy(io.Discard, body); err != nil && !errors.Is(err, errTooLong) {
-		return fmt.Errorf("%s: the answer ends early: %w", response.Status, err)
+		return fmt.Errorf("%s: the answer ends early: %w", status(response), err)
 	}
 	return nil
 }

@@ -2,7 +2,7 @@ package http_test
 
 import (
 	"crypto/tls"
-	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,15 +113,23 @@ func TestTLSFailures(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			server := start(t, httpserver.Options{TLS: c.server})
 			sink := newSink(t, http.Options{URL: server.URL(), TLS: c.client})
-			fails(t, sink, uplinktest.Records(1, 10), c.words, server.Addr())
+			// With TLS 1.3 the server's word on a client's certificate comes after the
+			// handshake, and a reset may overtake it.
+			var err error
+			for range 100 {
+				if err = fails(t, sink, uplinktest.Records(1, 10), server.Addr()); strings.Contains(err.Error(), c.words) {
+					return
+				}
+			}
+			t.Errorf("%q is missing in: %v", c.words, err)
 		})
 	}
 
 	// A clock that is a little off is not unset.
 	server := start(t, httpserver.Options{TLS: long(false)})
 	sink := newSink(t, http.Options{URL: server.URL(), TLS: at(time.Now().Add(-3 * time.Hour))})
-	if err := fails(t, sink, uplinktest.Records(1, 10), "not yet valid"); fmt.Sprint(err) == "" {
-		t.Error("no error")
+	if err := fails(t, sink, uplinktest.Records(1, 10), "not yet valid"); strings.Contains(err.Error(), "unset") {
+		t.Error(err)
 	}
 }
 
@@ -131,7 +139,7 @@ func TestWrongScheme(t *testing.T) {
 	a := authority(t)
 	secure := start(t, httpserver.Options{TLS: peer(t, a, "server", time.Minute, false)})
 	sink := newSink(t, http.Options{URL: "http://" + secure.Addr()})
-	fails(t, sink, uplinktest.Records(1, 10), "the URL says http where the server speaks https")
+	fails(t, sink, uplinktest.Records(1, 10), "the server wants https")
 
 	plain := start(t, httpserver.Options{})
 	sink = newSink(t, http.Options{URL: "https://" + plain.Addr(), TLS: trusting(t, a)})

@@ -17,7 +17,7 @@ const (
 	// networks usually bear.
 	idleTimeout = 90 * time.Second
 	// expectTimeout is how long a server may take to say that it wants a body.
-	expectTimeout = 2 * time.Second
+	expectTimeout = time.Second
 	// maxHeader limits an answer's headers, in bytes.
 	maxHeader = 64 << 10
 )

@@ -29,8 +29,8 @@ type Options struct {
 	MaxBody int64
 	// Plain has it know nothing of compressed bodies: it takes them as they are.
 	Plain bool
-	// Deduplicate answers a request whose Idempotency-Key it has as before,
-	// without taking its records again.
+	// Deduplicate answers a request whose path and Idempotency-Key it has as
+	// before, without taking its records again.
 	Deduplicate bool
 	// Refuse gives the reason why a record is refused, if it is: by the REST
 	// proxies alone, otherwise with the whole request (400). With DropPoints an
@@ -65,7 +65,7 @@ type Server struct {
 	records  []uplink.Record
 	requests []Request
 	faults   []Fault
-	answers  map[string]result // by Idempotency-Key
+	answers  map[string]result // by path and Idempotency-Key
 }
 
 // Fault is how the server fails a request.

@@ -138,9 +138,12 @@ func (s *Server) post(r *nethttp.Request, f *Fault, note *Request) result {
 		return failed
 	}
 	key := r.Header.Get("Idempotency-Key")
+	if key != "" {
+		key = r.URL.Path + " " + key
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if before, ok := s.answers[key]; ok && s.o.Deduplicate && key != "" {
+	if before, ok := s.answers[key]; ok && s.o.Deduplicate {
 		return before
 	}
 	records, answer := s.take(r, body, f)
