@@ -24,8 +24,12 @@ func (s *Spool) Append(payload []byte) (index uint64, err error) {
 	if len(payload) > MaxEntry {
 		return 0, fmt.Errorf("spool: an entry of %d bytes is too large, %d are allowed", len(payload), MaxEntry)
 	}
+	length, compressed := len(payload), false
+	if c := s.compress(payload); c != nil {
+		payload, compressed = c, true
+	}
 	s.mu.Lock()
-	index, err = s.appendLocked(payload)
+	index, err = s.appendLocked(payload, compressed, length)
 	s.mu.Unlock()
 	if err == nil && s.interval == SyncAlways {
 		err = s.Sync()
@@ -33,14 +37,14 @@ func (s *Spool) Append(payload []byte) (index uint64, err error) {
 	return index, err
 }
 
-func (s *Spool) appendLocked(payload []byte) (uint64, error) {
+func (s *Spool) appendLocked(payload []byte, compressed bool, length int) (uint64, error) {
 	size := recordSize(len(payload))
 	if err := s.makeRoomLocked(size); err != nil {
 		return 0, err
 	}
 	if s.next > s.water.reserved {
 		if err := s.reserveLocked(); err != nil {
-			s.dropLocked(len(payload), err)
+			s.dropLocked(length, err)
 			return 0, err
 		}
 	}
@@ -54,7 +58,7 @@ func (s *Spool) appendLocked(payload []byte) (uint64, error) {
 		g = s.newGroupLocked(index)
 	}
 	before := len(g.buf)
-	g.add(index, payload)
+	g.add(index, payload, compressed)
 	s.queued += int64(len(g.buf) - before)
 	if int64(len(g.buf)) >= s.groupBytes-s.groupBytes/4 {
 		s.closeGroupLocked()
@@ -62,7 +66,7 @@ func (s *Spool) appendLocked(payload []byte) (uint64, error) {
 	s.next++
 	s.dropping = false
 	s.counters.appended++
-	s.counters.payloadBytes += uint64(len(payload))
+	s.counters.payloadBytes += uint64(length)
 	s.wakeLocked()
 	s.markDirty()
 	return index, nil

@@ -35,9 +35,9 @@ const MaxEntry = 64 << 20
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // appendFrame appends the frame of one entry, without the outer length, to dst.
-func appendFrame(dst []byte, index uint64, payload []byte) []byte {
+func appendFrame(dst []byte, version, kind byte, index uint64, payload []byte) []byte {
 	start := len(dst)
-	dst = append(dst, magic0, magic1, frameVersion, kindEntry, 0, 0, 0, 0)
+	dst = append(dst, magic0, magic1, version, kind, 0, 0, 0, 0)
 	dst = binary.LittleEndian.AppendUint64(dst, index)
 	dst = append(dst, payload...)
 	frame := dst[start:]
@@ -67,6 +67,8 @@ type record struct {
 	// group is how many bytes follow a group's header in its group; -1 where the
 	// record is an entry.
 	group int
+	// compressed says that the payload is that of a compressed entry.
+	compressed bool
 	// cause says what is wrong with a record that is not whole, or why a whole
 	// one cannot be read.
 	cause string
@@ -129,7 +131,8 @@ func parseRecord(b []byte) (rec record, size int, v verdict) {
 		rec.cause = "the checksum of the record is wrong"
 		return rec, size, bad
 	}
-	if frame[2] != frameVersion || frame[3] != kindEntry {
+	rec.compressed = frame[2] == compressedVersion && frame[3] == kindCompressed
+	if !rec.compressed && (frame[2] != frameVersion || frame[3] != kindEntry) {
 		rec.cause = fmt.Sprintf("a record of version %d, kind %d needs a newer milepost", frame[2], frame[3])
 	}
 	rec.payload = frame[frameHeader:]

@@ -44,9 +44,13 @@ func (g *group) begin(base uint64) {
 	g.buf = append(g.buf[:0], make([]byte, frameHeader)...)
 }
 
-func (g *group) add(index uint64, payload []byte) {
+func (g *group) add(index uint64, payload []byte, compressed bool) {
+	version, kind := byte(frameVersion), byte(kindEntry)
+	if compressed {
+		version, kind = compressedVersion, kindCompressed
+	}
 	g.buf = binary.AppendUvarint(g.buf, uint64(frameHeader+len(payload)))
-	g.buf = appendFrame(g.buf, index, payload)
+	g.buf = appendFrame(g.buf, version, kind, index, payload)
 	g.last = index
 }
 
@@ -70,5 +74,5 @@ func (g *group) entry() []byte {
 func (g *group) record(at int) (rec record, next int) {
 	length, n := binary.Uvarint(g.buf[at:])
 	frame := g.buf[at+n : at+n+int(length)]
-	return record{index: binary.LittleEndian.Uint64(frame[8:]), payload: frame[frameHeader:]}, at + n + int(length)
+	return record{index: binary.LittleEndian.Uint64(frame[8:]), payload: frame[frameHeader:], compressed: frame[3] == kindCompressed}, at + n + int(length)
 }

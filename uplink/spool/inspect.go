@@ -171,7 +171,21 @@ func inspectChapter(ch *chapter, newest bool, visit func(int64, record) bool) (C
 	if err != nil {
 		ci.Findings = append(ci.Findings, Finding{chapterFile(ch), -1, cause(err), newest})
 	}
-	found := scanSegment(data, ch.base, limit, visit)
+	var payload []byte
+	var unreadable []Finding
+	found := scanSegment(data, ch.base, limit, func(offset int64, rec record) bool {
+		if rec.compressed {
+			var err error
+			if payload, err = rec.appendPayload(payload[:0]); err != nil {
+				unreadable = append(unreadable, Finding{chapterFile(ch), offset, err.Error(), false})
+				return true
+			}
+			rec.payload = payload
+		}
+		return visit == nil || visit(offset, rec)
+	})
+	ci.Findings = append(ci.Findings, unreadable...)
+	found.entries -= uint64(len(unreadable))
 	ci.Bytes, ci.Entries, ci.Missing = int64(len(data)), found.entries, slices.Clone(found.lost)
 	for _, d := range found.damage {
 		ci.Findings = append(ci.Findings, Finding{chapterFile(ch), d.offset, d.cause, newest && d.offset >= found.end})

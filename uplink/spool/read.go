@@ -62,7 +62,15 @@ func (c *Cursor) TryNext(dst []byte) (Entry, error) {
 		if rec.index == 0 {
 			continue // Something was missing, and is accounted for.
 		}
-		e = Entry{Index: rec.index, Payload: append(dst[:0], rec.payload...), Missing: c.gone}
+		payload, err := rec.appendPayload(dst[:0])
+		if err != nil {
+			c.lose(ch, err.Error(), Span{rec.index, rec.index})
+			c.s.mu.Lock()
+			ch.damaged = true
+			c.s.mu.Unlock()
+			continue
+		}
+		e = Entry{Index: rec.index, Payload: payload, Missing: c.gone}
 		c.next, c.gone = rec.index+1, 0
 		return e, nil
 	}
@@ -149,7 +157,11 @@ func (c *Cursor) readMemoryLocked(g *group, dst []byte, e *Entry) error {
 		if at = next; rec.index < c.next {
 			continue
 		}
-		*e = Entry{Index: rec.index, Payload: append(dst[:0], rec.payload...), Missing: c.gone}
+		payload, err := rec.appendPayload(dst[:0])
+		if err != nil {
+			return err
+		}
+		*e = Entry{Index: rec.index, Payload: payload, Missing: c.gone}
 		c.next, c.gone = rec.index+1, 0
 		c.inGroup, c.groupAt, c.groupNext = g.base, at, c.next
 		return nil

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/tidwall/wal"
 )
 
@@ -71,6 +72,9 @@ type Options struct {
 	// chapters are evicted for it, read or not, and counted. It should be a
 	// multiple of ChapterBytes.
 	MaxBytes int64
+	// Compression is how entries are stored, None by default. It costs about
+	// 1 MiB of memory.
+	Compression Compression
 	// Logger is told of repairs, losses and disk errors; nil for none.
 	Logger *slog.Logger
 }
@@ -87,9 +91,14 @@ type Spool struct {
 	log      *slog.Logger
 	lock     io.Closer
 	meta     meta
-	report   Report
-	opened   time.Time
-	written  atomic.Uint64 // bytes
+
+	// Append's own.
+	encoder    *zstd.Encoder
+	compressed []byte
+
+	report  Report
+	opened  time.Time
+	written atomic.Uint64 // bytes
 
 	// syncing is held by who makes things durable or removes them, writing by who
 	// writes entries. They are taken in the order syncing, writing, mu.
