@@ -35,9 +35,9 @@ const MaxEntry = 64 << 20
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // appendFrame appends the frame of one entry, without the outer length, to dst.
-func appendFrame(dst []byte, index uint64, payload []byte) []byte {
+func appendFrame(dst []byte, version, kind byte, index uint64, payload []byte) []byte {
 	start := len(dst)
-	dst = append(dst, magic0, magic1, frameVersion, kindEntry, 0, 0, 0, 0)
+	dst = append(dst, magic0, magic1, version, kind, 0, 0, 0, 0)
 	dst = binary.LittleEndian.AppendUint64(dst, index)
 	dst = append(dst, payload...)
 	frame := dst[start:]
@@ -67,6 +67,9 @@ type record struct {
 	// group is how many bytes follow a group's header in its group; -1 where the
 	// record is an entry.
 	group int
+	times timeRange // of a group
+	// compressed says that the payload is that of a compressed entry.
+	compressed bool
 	// cause says what is wrong with a record that is not whole, or why a whole
 	// one cannot be read.
 	cause string
@@ -108,16 +111,17 @@ func parseRecord(b []byte) (rec record, size int, v verdict) {
 		rec.index = binary.LittleEndian.Uint64(frame[8:])
 	}
 	if len(frame) >= 4 && frame[2] == groupVersion && frame[3] == kindGroup {
-		size = n + frameHeader
-		if len(frame) < frameHeader {
+		size = n + groupHeader
+		if len(frame) < groupHeader {
 			rec.cause = "the header of a group breaks off"
 			return rec, size, partial
 		}
-		if binary.LittleEndian.Uint32(frame[4:]) != frameSum(frame[:frameHeader]) {
+		if length < groupHeader || binary.LittleEndian.Uint32(frame[4:]) != frameSum(frame[:groupHeader]) {
 			rec.cause = "the checksum of the header of a group is wrong"
 			return rec, size, bad
 		}
-		rec.group = int(length) - frameHeader
+		rec.group = int(length) - groupHeader
+		rec.times = timeRange{int64(binary.LittleEndian.Uint64(frame[16:])), int64(binary.LittleEndian.Uint64(frame[24:]))}
 		return rec, size, whole
 	}
 	if uint64(len(frame)) < length {
@@ -129,7 +133,8 @@ func parseRecord(b []byte) (rec record, size int, v verdict) {
 		rec.cause = "the checksum of the record is wrong"
 		return rec, size, bad
 	}
-	if frame[2] != frameVersion || frame[3] != kindEntry {
+	rec.compressed = frame[2] == compressedVersion && frame[3] == kindCompressed
+	if !rec.compressed && (frame[2] != frameVersion || frame[3] != kindEntry) {
 		rec.cause = fmt.Sprintf("a record of version %d, kind %d needs a newer milepost", frame[2], frame[3])
 	}
 	rec.payload = frame[frameHeader:]

@@ -11,7 +11,7 @@ import (
 // segmentOf is a segment with the entries from base on.
 func segmentOf(base uint64, payloads ...[]byte) (b []byte) {
 	for i, p := range payloads {
-		frame := appendFrame(nil, base+uint64(i), p)
+		frame := appendFrame(nil, frameVersion, kindEntry, base+uint64(i), p)
 		for n := uint64(len(frame)); ; n >>= 7 {
 			if n < 0x80 {
 				b = append(b, byte(n))

@@ -29,8 +29,9 @@ type ChapterInfo struct {
 	First, Last uint64 // indexes of readable entries, 0 if there are none
 	Entries     uint64 // readable ones
 	Bytes       int64
-	Missing     []Span // indexes that should be in it and are not readable
-	Skipped     Span   // indexes set aside before it; zero if there are none
+	From, Until time.Time // of its entries, as AppendAt was given them; zero if nothing is known
+	Missing     []Span    // indexes that should be in it and are not readable
+	Skipped     Span      // indexes set aside before it; zero if there are none
 	Findings    []Finding
 }
 
@@ -171,7 +172,22 @@ func inspectChapter(ch *chapter, newest bool, visit func(int64, record) bool) (C
 	if err != nil {
 		ci.Findings = append(ci.Findings, Finding{chapterFile(ch), -1, cause(err), newest})
 	}
-	found := scanSegment(data, ch.base, limit, visit)
+	var payload []byte
+	var unreadable []Finding
+	found := scanSegment(data, ch.base, limit, func(offset int64, rec record) bool {
+		if rec.compressed {
+			var err error
+			if payload, err = rec.appendPayload(payload[:0]); err != nil {
+				unreadable = append(unreadable, Finding{chapterFile(ch), offset, err.Error(), false})
+				return true
+			}
+			rec.payload = payload
+		}
+		return visit == nil || visit(offset, rec)
+	})
+	ci.Findings = append(ci.Findings, unreadable...)
+	found.entries -= uint64(len(unreadable))
+	ci.From, ci.Until = found.times.times()
 	ci.Bytes, ci.Entries, ci.Missing = int64(len(data)), found.entries, slices.Clone(found.lost)
 	for _, d := range found.damage {
 		ci.Findings = append(ci.Findings, Finding{chapterFile(ch), d.offset, d.cause, newest && d.offset >= found.end})

@@ -62,7 +62,15 @@ func (c *Cursor) TryNext(dst []byte) (Entry, error) {
 		if rec.index == 0 {
 			continue // Something was missing, and is accounted for.
 		}
-		e = Entry{Index: rec.index, Payload: append(dst[:0], rec.payload...), Missing: c.gone}
+		payload, err := rec.appendPayload(dst[:0])
+		if err != nil {
+			c.lose(ch, err.Error(), Span{rec.index, rec.index})
+			c.s.mu.Lock()
+			ch.damaged = true
+			c.s.mu.Unlock()
+			continue
+		}
+		e = Entry{Index: rec.index, Payload: payload, Missing: c.gone}
 		c.next, c.gone = rec.index+1, 0
 		return e, nil
 	}
@@ -140,7 +148,7 @@ func (s *Spool) groupAtLocked(index uint64) *group {
 
 // readMemoryLocked reads the entry c.next, which is in a group.
 func (c *Cursor) readMemoryLocked(g *group, dst []byte, e *Entry) error {
-	at := frameHeader
+	at := groupHeader
 	if c.inGroup == g.base && c.groupNext <= c.next {
 		at = c.groupAt
 	}
@@ -149,7 +157,11 @@ func (c *Cursor) readMemoryLocked(g *group, dst []byte, e *Entry) error {
 		if at = next; rec.index < c.next {
 			continue
 		}
-		*e = Entry{Index: rec.index, Payload: append(dst[:0], rec.payload...), Missing: c.gone}
+		payload, err := rec.appendPayload(dst[:0])
+		if err != nil {
+			return err
+		}
+		*e = Entry{Index: rec.index, Payload: payload, Missing: c.gone}
 		c.next, c.gone = rec.index+1, 0
 		c.inGroup, c.groupAt, c.groupNext = g.base, at, c.next
 		return nil
@@ -224,11 +236,13 @@ func (c *Cursor) refused(ch *chapter, err error, last uint64) error {
 func (c *Cursor) opened(ch *chapter, f file, size int64) (int64, error) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	ch.attempts = 0
 	if ch.unreadable == nil {
 		return size, nil
 	}
 	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errNoFile
+	}
 	if err != nil {
 		c.reader.close()
 		return 0, err
