@@ -53,12 +53,12 @@ func drawSeed(t *testing.T) uint64 {
 
 // drawScenario chooses what a life is like.
 func drawScenario(random *rand.Rand) scenario {
-	s := scenario{fileSystem: ext4}
+	s := scenario{fs: volatiledisk.Ext4}
 	switch random.IntN(10) {
 	case 0, 1:
-		s.fileSystem = ext4.with("data=writeback")
+		s.fs = volatiledisk.Ext4.With("data=writeback")
 	case 2:
-		s.fileSystem = ext4.with("data=journal")
+		s.fs = volatiledisk.Ext4.With("data=journal")
 	}
 	switch random.IntN(5) {
 	case 0, 1:
@@ -104,12 +104,13 @@ func TestPowerCuts(t *testing.T) {
 				t.Fatalf("life %d (%v), run %d: %v", number, s, l.run, err)
 			}
 		}
+		l.end()
 		for _, wrong := range l.wrong {
 			t.Errorf("life %d (%v), run %d: %s", number, s, l.run, wrong)
 		}
 	}
 	took := time.Since(begin)
-	t.Logf("%d cuts of %d spools in %.1f s, %.0f ms a cut; %+v", total.cuts, total.lives, took.Seconds(), float64(took.Milliseconds())/float64(total.cuts), total)
+	t.Logf("%d cuts in %.1f s, %.0f ms a cut; %v", total.cuts, took.Seconds(), float64(took.Milliseconds())/float64(total.cuts), &total)
 }
 
 // TestControls: the same harness finds what it is meant to find. Each control
@@ -120,10 +121,10 @@ func TestControls(t *testing.T) {
 		name string
 		scenario
 	}{
-		{"the kernel does nothing at fsync", scenario{fileSystem: ext4, noFsync: true, task: task{Sync: spool.SyncAlways, Acks: true}}},
-		{"entries are called durable without a sync", scenario{fileSystem: ext4, task: task{Sync: spool.SyncNever, Boast: true}}},
-		{"the file system sends no flushes", scenario{fileSystem: ext4.with("nobarrier"), task: task{Sync: spool.SyncAlways, Acks: true}}},
-		{"the disk ignores flushes", scenario{fileSystem: ext4, disk: volatiledisk.Options{IgnoreFlush: true}, task: task{Sync: spool.SyncAlways, Acks: true}}},
+		{"the kernel does nothing at fsync", scenario{fs: volatiledisk.Ext4, noFsync: true, task: task{Sync: spool.SyncAlways, Acks: true}}},
+		{"entries are called durable without a sync", scenario{fs: volatiledisk.Ext4, task: task{Sync: spool.SyncNever, Boast: true}}},
+		{"the file system sends no flushes", scenario{fs: volatiledisk.Ext4.With("nobarrier"), task: task{Sync: spool.SyncAlways, Acks: true}}},
+		{"the disk ignores flushes", scenario{fs: volatiledisk.Ext4, disk: volatiledisk.Options{IgnoreFlush: true}, task: task{Sync: spool.SyncAlways, Acks: true}}},
 	} {
 		t.Run(control.name, func(t *testing.T) {
 			seed := drawSeed(t)
@@ -152,7 +153,7 @@ func TestControls(t *testing.T) {
 					example = strings.Join(l.wrong, "; ")
 				}
 			}
-			t.Logf("%d of %d cuts break a promise, such as: %s", found, cuts, example)
+			t.Logf("%d of %d cuts are noticed, such as: %.300s", found, cuts, example)
 			if found == 0 {
 				t.Errorf("none of %d cuts was noticed: the harness sees nothing", cuts)
 			}
