@@ -36,7 +36,7 @@ test-kernel: lab ## the tests of live buses, on a kernel's own CAN interfaces; n
 	@$(GO) test -count=1 -run '^TestKernel' -exec '$(UML) --modules can_raw,vcan' $(TESTFLAGS) ./cmd/milepost-lab/uml
 
 power: lab ## CUTS (200) power cuts on a disk that forgets; needs user-mode-linux, e2fsprogs
-	@$(GO) test -count=1 -v -run '^Test(PowerCut|Control)' -exec '$(UML) --modules nbd' $(TESTFLAGS) ./uplink/spool/powercut -cuts $(CUTS)
+	@POWERCUT_CUTS=$(CUTS) $(GO) test -count=1 -p 2 -v -run '^Test(PowerCut|Control)' -exec '$(UML) --modules nbd' $(TESTFLAGS) ./uplink/spool/powercut ./cmd/milepost
 
 bench: ## speed and memory against other programs, as ratios within one run
 	@$(GO) run ./cmd/milepost-lab bench

@@ -124,7 +124,7 @@ func (m *Machine) Start() (err error) {
 func (m *Machine) Stop() error {
 	var err error
 	// A process that was killed may still have the last of its files open.
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		if err = unix.Unmount(m.Dir, 0); err != unix.EBUSY || time.Now().After(deadline) {
 			break
 		}
