@@ -4,13 +4,14 @@
 GO        ?= go
 FUZZTIME  ?= 10s
 TESTFLAGS ?=
+CUTS      ?= 200
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race bench fuzz cross qemu lint ci clean
+.PHONY: help build lab demo test race test-kernel power bench fuzz cross qemu lint ci clean
 
 help: ## print the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/milepost for this machine
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bin/milepost ./cmd/milepost
@@ -23,6 +24,19 @@ test: ## all tests; needs Go alone: no gcc, no root, no broker, no network but t
 
 race: ## all tests with the race detector; needs gcc
 	@$(GO) test -race $(TESTFLAGS) $$($(GO) list ./... | grep -v cmd/internal/rules) # the rules run programs, not goroutines
+
+# What needs a kernel of its own runs in User-Mode Linux: Debian's user-mode-linux,
+# on amd64, as anybody.
+UML = $(CURDIR)/bin/milepost-lab uml
+
+lab: # the runner of User-Mode Linux
+	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/milepost-lab ./cmd/milepost-lab
+
+test-kernel: lab ## the tests of live buses, on a kernel's own CAN interfaces; needs user-mode-linux
+	@$(GO) test -count=1 -run '^TestKernel' -exec '$(UML) --modules can_raw,vcan' $(TESTFLAGS) ./cmd/milepost-lab/uml
+
+power: lab ## CUTS (200) power cuts on a disk that forgets; needs user-mode-linux, e2fsprogs
+	@POWERCUT_CUTS=$(CUTS) $(GO) test -count=1 -p 2 -v -run '^Test(PowerCut|Control)' -exec '$(UML) --modules nbd' $(TESTFLAGS) ./uplink/spool/powercut ./cmd/milepost
 
 bench: ## speed and memory against other programs, as ratios within one run
 	@$(GO) run ./cmd/milepost-lab bench

@@ -24,10 +24,10 @@ type ledger struct {
 	acked    uint64            // the last that was, durably
 	failed   string            // the last writer's error
 
-	// uncounted are evicted entries that are counted for the cursor only, and not
-	// in the spool's own sum.
-	uncounted int
-	wrong     []string // what contradicts the promises
+	// What is evicted by now, and how much of it is counted for the cursor only,
+	// but not in the spool's own sum.
+	evicted, uncounted uint64
+	wrong              []string // what contradicts the promises
 }
 
 func newLedger() *ledger {
@@ -153,7 +153,7 @@ func (l *ledger) checkSpool(s *spool.Spool, maxBytes int64) error {
 	l.checkDurable(s, acked, there)
 	for _, span := range s.Report().Missing {
 		for index := span.From; index <= span.To; index++ {
-			if index > max(acked, st.EvictedTo) && l.durable[index] {
+			if l.durable[index] {
 				l.complain("entry %d is reported missing, and was durable", index)
 				break
 			}
@@ -170,10 +170,10 @@ func (l *ledger) checkSpool(s *spool.Spool, maxBytes int64) error {
 // the quota has evicted it, which takes the oldest and is counted.
 func (l *ledger) checkDurable(s *spool.Spool, acked uint64, there map[uint64]bool) {
 	st := s.Stats()
-	evicted := uint64(0)
+	l.evicted, l.uncounted = 0, 0
 	for _, c := range st.Cursors {
 		if c.Name == sinkName {
-			evicted = c.Evicted
+			l.evicted = c.Evicted
 		}
 	}
 	oldest := st.Next
@@ -184,7 +184,7 @@ func (l *ledger) checkDurable(s *spool.Spool, acked uint64, there map[uint64]boo
 	for index := range l.durable {
 		switch {
 		case index <= acked || there[index]:
-		case index < oldest && gone < evicted:
+		case index < oldest && gone < l.evicted:
 			if gone++; index > st.EvictedTo {
 				l.uncounted++
 			}

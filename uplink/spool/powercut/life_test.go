@@ -19,7 +19,7 @@ import (
 
 // scenario is what the cuts of one spool's life have in common.
 type scenario struct {
-	fileSystem
+	fs      volatiledisk.FileSystem
 	disk    volatiledisk.Options
 	noFsync bool
 	task    task
@@ -38,23 +38,28 @@ func (s scenario) String() string {
 	case spool.SyncNever:
 		sync = fmt.Sprint("sync after ", s.task.SyncEvery)
 	}
-	return fmt.Sprintf("%s, %s, quota %d, acknowledging %v, hurried %v", s.fileSystem, sync, s.task.MaxBytes, s.task.Acks, s.hurried)
+	return fmt.Sprintf("%s, %s, quota %d, acknowledging %v, hurried %v", s.fs, sync, s.task.MaxBytes, s.task.Acks, s.hurried)
 }
 
 // tally sums up what happened.
 type tally struct {
-	lives, cuts, early, checks       int
-	kept, stale, lost                int // blocks
-	appended, durable, gone, evicted uint64
-	findings, skipped, missing       int // reported at the first opening
-	uncounted                        int
-	requests                         uint64
+	lives, cuts, mounting, checks int
+	kept, stale, lost             int // blocks in the disk's cache
+	looked                        int // for durable entries
+	findings, skipped, missing    int // reported at the openings after cuts
+	evicted, uncounted            uint64
+}
+
+func (t *tally) String() string {
+	return fmt.Sprintf("%d spools, %d checks, %d cuts while mounting; of what was in the disk's cache %d blocks were kept, %d stale, %d lost; "+
+		"durable entries looked for: %d; reported at openings: %d torn tails and the like, %d ranges missing, %d ranges skipped; evicted %d, of which for the cursor only %d",
+		t.lives, t.checks, t.mounting, t.kept, t.stale, t.lost, t.looked, t.findings, t.missing, t.skipped, t.evicted, t.uncounted)
 }
 
 // life is one spool on one disk, through some power cuts.
 type life struct {
 	scenario
-	*machine
+	*volatiledisk.Machine
 	*ledger
 	*tally
 	random *rand.Rand
@@ -67,15 +72,15 @@ func newLife(s scenario, seed uint64, t *tally) (*life, error) {
 	l := &life{scenario: s, ledger: newLedger(), tally: t, random: rand.New(rand.NewPCG(seed, 1))}
 	l.scenario.disk.Seed = seed
 	t.lives++
-	if err := hurryWriteback(s.hurried); err != nil {
+	if err := volatiledisk.HurryWriteback(s.hurried); err != nil {
 		return nil, err
 	}
 	var err error
-	l.machine, err = newMachine(s.fileSystem, l.scenario.disk)
+	l.Machine, err = volatiledisk.NewMachine("disk", s.fs, l.scenario.disk)
 	return l, err
 }
 
-func (l *life) spoolDir() string { return filepath.Join(l.dir, "spool") }
+func (l *life) spoolDir() string { return filepath.Join(l.Dir, "spool") }
 
 // cut lets a writer write until the power goes. Errors are of the harness; what
 // is wrong with the spool or its file system goes to the ledger.
@@ -90,49 +95,38 @@ func (l *life) cut() error {
 	requests += l.least
 	early := l.least == 0 && l.random.IntN(6) == 0
 	if early {
-		l.machine.disk.CutAfter(requests%12, seed)
+		l.Disk.CutAfter(requests%12, seed)
 	}
-	err := l.start()
-	var unmountable *mountError
+	err := l.Start()
+	var unmountable *volatiledisk.MountError
 	switch {
 	case err == nil:
 		switch {
 		case early:
 		case l.random.IntN(2) == 0:
-			l.machine.disk.CutBeforeFlush(requests, seed)
+			l.Disk.CutBeforeFlush(requests, seed)
 		default:
-			l.machine.disk.CutAfter(requests, seed)
+			l.Disk.CutAfter(requests, seed)
 		}
 		if err := l.write(seed); err != nil {
 			return err
 		}
-		if err := l.stop(); err != nil {
+		if err := l.Stop(); err != nil {
 			return err
 		}
 	case !errors.As(err, &unmountable):
 		return err
-	case !l.isCut():
+	case !l.IsCut():
 		l.complain("%v", err)
 		return nil
 	default:
-		l.early++
+		l.mounting++
 	}
-	report := l.machine.disk.Report()
+	report := l.Disk.Report()
 	l.kept += report.Kept
 	l.stale += report.Stale
 	l.tally.lost += report.Lost
-	stats := l.machine.disk.Stats()
-	l.requests += stats.Writes + stats.Flushes
-	return l.restart(l.scenario.disk)
-}
-
-func (l *life) isCut() bool {
-	select {
-	case <-l.machine.disk.Gone():
-		return true
-	default:
-		return false
-	}
+	return l.Restart()
 }
 
 // write runs a writer until the power goes, or until it has written enough and
@@ -168,13 +162,12 @@ func (l *life) write(seed uint64) error {
 		l.listen(l.run, words, sync.OnceFunc(func() { close(done) }))
 	}()
 	select {
-	case <-l.machine.disk.Gone():
+	case <-l.Disk.Gone():
 	case <-done:
-	case <-time.After(10 * time.Second):
-		l.complain("the writer of run %d neither writes nor ends", l.run)
+	case <-time.After(20 * time.Second): // a very busy machine: the cut comes now
 	}
-	before := l.isCut()
-	l.machine.disk.Cut(seed)
+	before := l.IsCut()
+	l.Disk.Cut(seed)
 	cmd.Process.Kill()
 	<-heard
 	cmd.Wait()
@@ -184,12 +177,18 @@ func (l *life) write(seed uint64) error {
 	return nil
 }
 
+// end adds to the tally what is known in the end.
+func (l *life) end() {
+	l.tally.evicted += l.ledger.evicted
+	l.tally.uncounted += l.ledger.uncounted
+}
+
 // check boots the machine, opens the spool and compares it with the ledger; goes
 // on appending; closes it and opens it again, which must find nothing to repair.
 func (l *life) check() error {
 	l.checks++
-	if err := l.start(); err != nil {
-		var unmountable *mountError
+	if err := l.Start(); err != nil {
+		var unmountable *volatiledisk.MountError
 		if errors.As(err, &unmountable) {
 			l.complain("%v", err)
 			return nil
@@ -199,7 +198,7 @@ func (l *life) check() error {
 	if err := l.checkTwice(); err != nil {
 		l.complain("%v", err)
 	}
-	return l.stop()
+	return l.Stop()
 }
 
 func (l *life) checkTwice() error {
@@ -245,13 +244,11 @@ func (l *life) goOn(s *spool.Spool) error {
 	return nil
 }
 
+// report adds what an opening says to the tally.
 func (l *life) report(s *spool.Spool) {
-	r, st := s.Report(), s.Stats()
+	r := s.Report()
 	l.findings += len(r.Findings)
 	l.skipped += len(r.Skipped)
-	l.tally.uncounted += l.ledger.uncounted
 	l.missing += len(r.Missing)
-	l.evicted += st.EvictedEntries
-	l.tally.durable += uint64(len(l.ledger.durable))
-	l.tally.appended += uint64(len(l.ledger.appended))
+	l.looked += len(l.durable)
 }

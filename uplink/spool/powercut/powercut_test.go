@@ -3,10 +3,10 @@
 package powercut
 
 import (
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,10 +15,25 @@ import (
 	"milepost/uplink/uplinktest/volatiledisk"
 )
 
-var (
-	cutsFlag = flag.Int("cuts", 200, "how many power cuts")
-	seedFlag = flag.Uint64("seed", 0, "another number, other cuts; 0 draws one")
+// The environment may say how many cuts there are to be, and which.
+const (
+	cutsVariable = "POWERCUT_CUTS" // 200 by default
+	seedVariable = "POWERCUT_SEED" // drawn by default
 )
+
+// number reads a number from the environment.
+func number(t *testing.T, variable string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", variable, err)
+	}
+	return n
+}
 
 // TestMain lets the test binary be the writer.
 func TestMain(m *testing.M) {
@@ -43,22 +58,20 @@ func ownKernel(t *testing.T) {
 
 // drawSeed returns the seed of this run, and says how to repeat it.
 func drawSeed(t *testing.T) uint64 {
-	seed := *seedFlag
-	if seed == 0 {
-		seed = rand.Uint64() | 1
-	}
-	t.Logf("-seed %d", seed)
+	t.Helper()
+	seed := number(t, seedVariable, rand.Uint64())
+	t.Logf("%s=%d", seedVariable, seed)
 	return seed
 }
 
 // drawScenario chooses what a life is like.
 func drawScenario(random *rand.Rand) scenario {
-	s := scenario{fileSystem: ext4}
+	s := scenario{fs: volatiledisk.Ext4}
 	switch random.IntN(10) {
 	case 0, 1:
-		s.fileSystem = ext4.with("data=writeback")
+		s.fs = volatiledisk.Ext4.With("data=writeback")
 	case 2:
-		s.fileSystem = ext4.with("data=journal")
+		s.fs = volatiledisk.Ext4.With("data=journal")
 	}
 	switch random.IntN(5) {
 	case 0, 1:
@@ -85,31 +98,33 @@ func TestPowerCuts(t *testing.T) {
 	ownKernel(t)
 	begin := time.Now()
 	seed := drawSeed(t)
+	cuts := int(number(t, cutsVariable, 200))
 	var total tally
-	for number := uint64(0); total.cuts < *cutsFlag && !t.Failed(); number++ {
-		random := rand.New(rand.NewPCG(seed, number))
+	for born := uint64(0); total.cuts < cuts && !t.Failed(); born++ {
+		random := rand.New(rand.NewPCG(seed, born))
 		s := drawScenario(random)
 		l, err := newLife(s, random.Uint64(), &total)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for left := 1 + random.IntN(8); left > 0 && total.cuts < *cutsFlag && len(l.wrong) == 0; left-- {
+		for left := 1 + random.IntN(8); left > 0 && total.cuts < cuts && len(l.wrong) == 0; left-- {
 			if err := l.cut(); err != nil {
-				t.Fatalf("life %d (%v), run %d: %v", number, s, l.run, err)
+				t.Fatalf("life %d (%v), run %d: %v", born, s, l.run, err)
 			}
-			if last := left == 1 || total.cuts == *cutsFlag; !last && random.IntN(4) == 0 {
+			if last := left == 1 || total.cuts == cuts; !last && random.IntN(4) == 0 {
 				continue // the next writer meets what this cut has left
 			}
 			if err := l.check(); err != nil {
-				t.Fatalf("life %d (%v), run %d: %v", number, s, l.run, err)
+				t.Fatalf("life %d (%v), run %d: %v", born, s, l.run, err)
 			}
 		}
+		l.end()
 		for _, wrong := range l.wrong {
-			t.Errorf("life %d (%v), run %d: %s", number, s, l.run, wrong)
+			t.Errorf("life %d (%v), run %d: %s", born, s, l.run, wrong)
 		}
 	}
 	took := time.Since(begin)
-	t.Logf("%d cuts of %d spools in %.1f s, %.0f ms a cut; %+v", total.cuts, total.lives, took.Seconds(), float64(took.Milliseconds())/float64(total.cuts), total)
+	t.Logf("%d cuts in %.1f s, %.0f ms a cut; %v", total.cuts, took.Seconds(), float64(took.Milliseconds())/float64(total.cuts), &total)
 }
 
 // TestControls: the same harness finds what it is meant to find. Each control
@@ -120,10 +135,10 @@ func TestControls(t *testing.T) {
 		name string
 		scenario
 	}{
-		{"the kernel does nothing at fsync", scenario{fileSystem: ext4, noFsync: true, task: task{Sync: spool.SyncAlways, Acks: true}}},
-		{"entries are called durable without a sync", scenario{fileSystem: ext4, task: task{Sync: spool.SyncNever, Boast: true}}},
-		{"the file system sends no flushes", scenario{fileSystem: ext4.with("nobarrier"), task: task{Sync: spool.SyncAlways, Acks: true}}},
-		{"the disk ignores flushes", scenario{fileSystem: ext4, disk: volatiledisk.Options{IgnoreFlush: true}, task: task{Sync: spool.SyncAlways, Acks: true}}},
+		{"the kernel does nothing at fsync", scenario{fs: volatiledisk.Ext4, noFsync: true, task: task{Sync: spool.SyncAlways, Acks: true}}},
+		{"entries are called durable without a sync", scenario{fs: volatiledisk.Ext4, task: task{Sync: spool.SyncNever, Boast: true}}},
+		{"the file system sends no flushes", scenario{fs: volatiledisk.Ext4.With("nobarrier"), task: task{Sync: spool.SyncAlways, Acks: true}}},
+		{"the disk ignores flushes", scenario{fs: volatiledisk.Ext4, disk: volatiledisk.Options{IgnoreFlush: true}, task: task{Sync: spool.SyncAlways, Acks: true}}},
 	} {
 		t.Run(control.name, func(t *testing.T) {
 			seed := drawSeed(t)
@@ -133,8 +148,8 @@ func TestControls(t *testing.T) {
 			found := 0
 			var total tally
 			var example string
-			for number := range uint64(cuts) {
-				random := rand.New(rand.NewPCG(seed, number))
+			for born := range uint64(cuts) {
+				random := rand.New(rand.NewPCG(seed, born))
 				l, err := newLife(control.scenario, random.Uint64(), &total)
 				if err != nil {
 					t.Fatal(err)
@@ -152,7 +167,7 @@ func TestControls(t *testing.T) {
 					example = strings.Join(l.wrong, "; ")
 				}
 			}
-			t.Logf("%d of %d cuts break a promise, such as: %s", found, cuts, example)
+			t.Logf("%d of %d cuts are noticed, such as: %.300s", found, cuts, example)
 			if found == 0 {
 				t.Errorf("none of %d cuts was noticed: the harness sees nothing", cuts)
 			}

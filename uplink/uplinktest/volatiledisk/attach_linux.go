@@ -106,7 +106,7 @@ func (v *Device) attach(d *Disk) error {
 		ours.Close()
 	})
 	v.ended.Go(func() { stayConnected(fd) })
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		if _, err := os.Stat(pidFile(v.Path)); err == nil {
 			return nil
 		}
