@@ -8,7 +8,7 @@ CUTS      ?= 200
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help build lab demo test race test-kernel power bench fuzz cross qemu lint ci clean
+.PHONY: help build lab demo test race brokers test-kernel power bench fuzz cross qemu lint ci clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,8 @@ test-kernel: lab ## the tests of live buses, on a kernel's own CAN interfaces; n
 
 power: lab ## CUTS (200) power cuts on a disk that forgets; needs user-mode-linux, e2fsprogs
 	@POWERCUT_CUTS=$(CUTS) $(GO) test -count=1 -p 2 -v -run '^Test(PowerCut|Control)' -exec '$(UML) --modules nbd' $(TESTFLAGS) ./uplink/spool/powercut ./cmd/milepost
+brokers: ## the uplinks with real brokers (mosquitto), killed, hung and cut off
+	@$(GO) test -count=1 $(TESTFLAGS) ./uplink/mqtt/... ./uplink/uplinktest/mosquitto/...
 
 bench: ## speed and memory against other programs, as ratios within one run
 	@$(GO) run ./cmd/milepost-lab bench

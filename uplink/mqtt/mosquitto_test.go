@@ -20,9 +20,7 @@ import (
 // TestMosquitto is the contract with a broker of other authors; a subscriber
 // tells what it has received.
 func TestMosquitto(t *testing.T) {
-	if _, err := mosquitto.Program(); err != nil {
-		t.Skip(err)
-	}
+	startMosquitto(t, mosquitto.Options{}).Kill() // or skip
 	uplinktest.TestSink(t, func(t *testing.T) uplinktest.Harness {
 		addr := startMosquitto(t, mosquitto.Options{Settings: []string{"max_inflight_messages 0"}}).Addr
 		var mu sync.Mutex
@@ -74,10 +72,12 @@ func TestMosquitto(t *testing.T) {
 	})
 }
 
-// unlimited lets the broker hand everything to the subscriber's socket before it
-// acknowledges it, so that what is lost with a kill was not acknowledged.
+// unlimited lets the broker hand on everything at once and in order.
 var unlimited = []string{"max_inflight_messages 0"}
 
+// TestBrokerKilledInFlight: what mosquitto has acknowledged and not handed on
+// dies with it. So the link is silent, with messages under way in both
+// directions, until the subscriber has what was acknowledged.
 func TestBrokerKilledInFlight(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, mosquitto.Options{Settings: unlimited}, 200)
@@ -85,9 +85,13 @@ func TestBrokerKilledInFlight(t *testing.T) {
 	r.drain(r.sink(mqtt.Options{Window: 10}), nil, func() {
 		for i := range 4 {
 			r.subscriber.await(t, 2000*(i+1))
+			r.link.Stall()
+			r.subscriber.catchUp(t)
 			if err := r.broker.Restart(); err != nil {
 				t.Fatal(err)
 			}
+			r.link.Heal()
+			await(t, "the subscriber's return", r.subscriber.client.IsConnectionOpen)
 		}
 	})
 	if r.forwarder.Stats().Failures == 0 {
@@ -116,7 +120,7 @@ func TestLinkCut(t *testing.T) {
 	r := newRig(t, mosquitto.Options{Settings: unlimited}, 200)
 	r.link.SetLatency(time.Millisecond)
 	r.drain(r.sink(mqtt.Options{Window: 10}), nil, func() {
-		for i := range uint64(10) {
+		for i := range uint64(6) {
 			r.link.CutAfter(int64(100_000 + 7919*i))
 			r.failures(i + 1)
 			r.link.Heal()
@@ -126,7 +130,7 @@ func TestLinkCut(t *testing.T) {
 
 func TestLatency(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, mosquitto.Options{}, 100)
+	r := newRig(t, mosquitto.Options{}, 40)
 	r.link.SetLatency(200 * time.Millisecond)
 	r.drain(r.sink(mqtt.Options{}), nil, nil)
 	if n := r.forwarder.Stats().Failures; n > 0 {
@@ -220,26 +224,34 @@ func TestMessageTooLarge(t *testing.T) {
 	}
 }
 
-// TestNotAuthorised: MQTT 3.1.1 has no answer for a message that is not allowed,
-// and mosquitto acknowledges it. Nobody can tell it from one that is delivered.
+// TestNotAuthorised: MQTT 3.1.1 has no answer for a message that is not allowed.
+// mosquitto 2.0.11 closes the connection, others acknowledge what they drop. A
+// topic that is not allowed is no reason to give records up.
 func TestNotAuthorised(t *testing.T) {
 	t.Parallel()
-	broker := startMosquitto(t, mosquitto.Options{Rules: "topic read #\ntopic write milepost/+/allowed\n"})
-	s := subscribe(t, broker.Addr, "watcher", "milepost/#")
-	for _, topic := range []string{"denied", "allowed"} {
-		sink, err := mqtt.New(mqtt.Options{URL: "mqtt://" + broker.Addr, Topic: "milepost/{device}/" + topic})
-		if err != nil {
+	const rules = "topic read #\ntopic write milepost/+/allowed\n"
+	r := newRig(t, mosquitto.Options{Rules: rules, Settings: unlimited}, 20)
+	probe := r.sink(mqtt.Options{})
+	if err := probe.Send(t.Context(), uplinktest.Records(1, 1)); err == nil {
+		probe.Close()
+		if r.subscriber.has(1) {
+			t.Error("what is not allowed was delivered")
+		}
+		t.Skip("this mosquitto acknowledges what it drops: nobody can tell")
+	}
+	allowed := r.sink(mqtt.Options{Topic: "milepost/{device}/allowed"})
+	if err := allowed.Send(t.Context(), uplinktest.Records(1, 1)); err != nil {
+		t.Error(err)
+	}
+	r.drain(r.sink(mqtt.Options{}), nil, func() {
+		r.failures(12)
+		if s := r.forwarder.Stats(); !strings.Contains(s.LastError, "whether it allows the topic") && !strings.Contains(s.LastError, "accepted and soon closed") {
+			t.Errorf("the error is %s", s.LastError)
+		}
+		if err := r.broker.SetRules(rules + "topic write milepost/+/records\n"); err != nil {
 			t.Fatal(err)
 		}
-		if err := sink.Send(t.Context(), uplinktest.Records(1, 1)); err != nil {
-			t.Errorf("%s: %v", topic, err)
-		}
-		sink.Close()
-	}
-	await(t, "what is allowed", func() bool { return len(s.received("milepost/van-17/allowed")) == 1 })
-	if got := s.received("milepost/van-17/denied"); len(got) > 0 {
-		t.Errorf("got %v", got)
-	}
+	})
 }
 
 func TestWrongPassword(t *testing.T) {

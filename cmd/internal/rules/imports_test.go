@@ -47,7 +47,7 @@ var libraryRules = []struct {
 	{"github.com/twmb/franz-go/pkg/kfake", []string{"uplink/uplinktest/kafkabroker"}, "a pretended broker is for tests and the lab, behind one door"},
 	{"github.com/twmb/franz-go", []string{"uplink/kafka", "uplink/uplinktest/kafkabroker", "uplink/uplinktest/kafkaserver"}, "client libraries appear only in the package named after their technology"},
 	{"github.com/eclipse/paho.mqtt.golang", []string{"uplink/mqtt"}, "client libraries appear only in the package named after their technology"},
-	{"github.com/gorilla/websocket", []string{"uplink/mqtt"}, "MQTT brokers alone are behind WebSockets, and paho links it anyway"},
+	{"github.com/gorilla/websocket", []string{"uplink/mqtt"}, "WebSockets below MQTT, which paho cannot open over a connection of ours"},
 	{"github.com/mochi-mqtt/server/v2", []string{"uplink/uplinktest/mqttbroker", "cmd/milepost-lab"}, "a broker is for tests and the lab, never in the gateway"},
 	{"github.com/tidwall/wal", []string{"uplink/spool"}, "what tidwall/wal lacks is made good in one place"},
 	{"go.yaml.in/yaml", []string{"cmd/internal/config"}, "configuration is read in one place"},

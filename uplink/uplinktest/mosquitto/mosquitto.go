@@ -198,14 +198,19 @@ func (b *Broker) Pause() error { return signalPause(b.cmd.Process) }
 // Resume undoes Pause.
 func (b *Broker) Resume() error { return signalResume(b.cmd.Process) }
 
-// Reload makes the broker read users and rules again.
-func (b *Broker) Reload() error { return signalReload(b.cmd.Process) }
+// SetRules replaces the rules; the broker reads them soon.
+func (b *Broker) SetRules(rules string) error {
+	b.o.Rules = rules
+	if err := b.configure(); err != nil {
+		return fmt.Errorf("mosquitto: %w", err)
+	}
+	return signalReload(b.cmd.Process)
+}
 
 // Save stores the sessions and waits until that is done.
 func (b *Broker) Save(ctx context.Context) error {
 	path := filepath.Join(b.o.Dir, "mosquitto.db")
 	before, _ := os.Stat(path)
-	failures := strings.Count(b.Log(), saveError)
 	if err := signalSave(b.cmd.Process); err != nil {
 		return fmt.Errorf("mosquitto: %w", err)
 	}
@@ -215,8 +220,8 @@ func (b *Broker) Save(ctx context.Context) error {
 		if after, err := os.Stat(path); err == nil && (before == nil || !os.SameFile(before, after)) { // a new one, renamed
 			return nil
 		}
-		if strings.Count(b.Log(), saveError) > failures {
-			return fmt.Errorf("mosquitto cannot store its sessions:\n%s", b.lastLines(3))
+		if half, err := os.Stat(path + ".new"); err == nil && b.o.FileLimit > 0 && half.Size() >= b.o.FileLimit {
+			return errors.New("mosquitto cannot store its sessions: the file limit is reached")
 		}
 		select {
 		case <-ctx.Done():
@@ -225,8 +230,6 @@ func (b *Broker) Save(ctx context.Context) error {
 		}
 	}
 }
-
-const saveError = "Error saving in-memory database"
 
 // Log is what the broker has written so far, over all starts.
 func (b *Broker) Log() string {
