@@ -80,10 +80,11 @@ type ForwarderOptions struct {
 	// newest entry is next. InOrder knows no backlog.
 	Fresh time.Duration
 	// MaxRecords and MaxBytes limit what goes into one Send: no further entry is
-	// taken once a group has so many records or bytes of payload (10,000;
-	// 1 MiB). A group never waits to be filled. But InOrder, groups are also kept
-	// so small that the link carries one in less than a second, as far as its
-	// throughput is known; a group has one entry at least.
+	// taken once a group has so many records or bytes of payload (4,000, InOrder
+	// 10,000; 1 MiB). They decide how much memory a Forwarder needs: about 500
+	// bytes a record. A group never waits to be filled. Unless InOrder, groups are
+	// also kept so small that the link carries one in less than a second, as far
+	// as its throughput is known; a group has one entry at least.
 	MaxRecords, MaxBytes int
 	// Budget limits the bytes that are sent; nil is no limit.
 	Budget *Budget
@@ -150,7 +151,12 @@ func NewForwarder(queue Queue, sink Sink, o ForwarderOptions) *Forwarder {
 func NewPriorityForwarder(classes []Class, sink Sink, o ForwarderOptions) *Forwarder {
 	o.Name = cmp.Or(o.Name, "sink")
 	o.Fresh = cmp.Or(o.Fresh, 5*time.Second)
-	o.MaxRecords = cmp.Or(o.MaxRecords, 10_000)
+	if o.MaxRecords == 0 {
+		o.MaxRecords = 4000
+		if o.Order == InOrder {
+			o.MaxRecords = 10_000
+		}
+	}
 	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<20)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -29,6 +29,7 @@ const help = `milepost-lab tries milepost out, with all that is needed around it
 usage: milepost-lab COMMAND …
 
   demo      a simulated drive, a broken link, and every record accounted for
+  fleet     what a fleet does to its broker when that comes back
   bench     milepost against loops that do less than it, as ratios
   uml       a program in a Linux kernel of its own, for tests
 
@@ -52,7 +53,7 @@ func (inv *invocation) run(ctx context.Context) int {
 	case "-h", "-help", "--help", "help":
 		fmt.Fprint(inv.stdout, help)
 		return exitDone
-	case "demo", "bench", bench.Loop, "uml", uml.InitCommand:
+	case "demo", "fleet", "bench", bench.Loop, "uml", uml.InitCommand:
 	default:
 		fmt.Fprintf(inv.stderr, "milepost-lab: there is no command %q; `milepost-lab help` lists them\n", name)
 		return exitUsage
@@ -61,6 +62,8 @@ func (inv *invocation) run(ctx context.Context) int {
 	switch name {
 	case "demo":
 		err = runDemo(ctx, inv, args)
+	case "fleet":
+		err = runFleet(inv, args)
 	case "bench":
 		err = bench.Run(ctx, inv.stdout, args)
 	case bench.Loop:

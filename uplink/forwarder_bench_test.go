@@ -1,0 +1,141 @@
+package uplink_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"milepost/uplink"
+	"milepost/uplink/spool"
+	"milepost/uplink/uplinktest"
+)
+
+// batches are entries as the gateway stores them, of n windows each.
+func batches(entries, n int) [][]byte {
+	vehicle := newSignals()
+	encoder := uplink.NewBatchEncoder("van-17", uplinktest.Boot, 1)
+	at := time.Unix(1_780_000_000, 0)
+	var all [][]byte
+	for range entries {
+		for range n {
+			w := vehicle.window(at)
+			encoder.Add(w)
+			w.Release()
+			at = at.Add(time.Second)
+		}
+		all = append(all, append([]byte(nil), encoder.Take()...))
+	}
+	return all
+}
+
+// loop is a queue that never ends, of entries that are there again and again.
+type loop struct {
+	payloads [][]byte
+	next     uint64
+	ready    chan struct{}
+}
+
+func (q *loop) TryNext(dst []byte) (spool.Entry, error) {
+	q.next++
+	return spool.Entry{Index: q.next, Payload: append(dst[:0], q.payloads[q.next%uint64(len(q.payloads))]...)}, nil
+}
+func (q *loop) Ready() <-chan struct{}               { return q.ready }
+func (q *loop) Seek(uint64)                          {}
+func (q *loop) AckSpan(spool.Span, []byte) error     { return nil }
+func (q *loop) Advance(spool.Position, []byte) error { return nil }
+func (q *loop) Position() spool.Position             { return spool.Position{} }
+func (q *loop) Pending(dst []spool.Span) []spool.Span {
+	return append(dst, spool.Span{From: q.next + 1, To: 1 << 60})
+}
+
+// counting is a sink that counts, and calls a function at each Send.
+type counting struct {
+	records int
+	each    func(records []uplink.Record)
+}
+
+func (c *counting) Send(ctx context.Context, records []uplink.Record) error {
+	c.records += len(records)
+	c.each(records)
+	return ctx.Err()
+}
+func (c *counting) Close() error { return nil }
+
+// TestForwarderHeap: what a forwarder keeps in memory, with a group in flight,
+// whatever the entries are like.
+func TestForwarderHeap(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		windows int
+	}{{"a window an entry", 1}, {"batches of 256 KiB", 6}} {
+		t.Run(c.name, func(t *testing.T) {
+			payloads := batches(8, c.windows)
+			for _, order := range []uplink.Order{uplink.InOrder, uplink.OldestFirst} {
+				before := heap()
+				ctx, cancel := context.WithCancel(t.Context())
+				var most uint64
+				sends := 0
+				sink := &counting{each: func([]uplink.Record) {
+					if sends++; sends > 10 {
+						most = max(most, heap())
+					}
+					if sends == 15 {
+						cancel()
+					}
+				}}
+				var decoder uplink.BatchDecoder
+				f := uplink.NewForwarder(&loop{payloads: payloads}, sink, uplink.ForwarderOptions{Decode: decoder.Decode, Order: order})
+				f.Run(ctx)
+				grown := int64(most) - int64(before)
+				t.Logf("order %d: %d bytes with %d records a Send", order, grown, sink.records/sends)
+				allowed := int64(4 << 20)
+				if order == uplink.InOrder {
+					allowed = 6 << 20 // larger groups, for replays
+				}
+				if grown > allowed {
+					t.Errorf("order %d: a forwarder takes %d bytes, %d are allowed", order, grown, allowed)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkForwarder is what a record costs on its way through a Forwarder,
+// beside decoding the same entries and calling the sink directly.
+func BenchmarkForwarder(b *testing.B) {
+	payloads := batches(8, 1)
+	b.Run("direct", func(b *testing.B) {
+		b.ReportAllocs()
+		sink := &counting{each: func([]uplink.Record) {}}
+		var decoder uplink.BatchDecoder
+		var records []uplink.Record
+		queue := &loop{payloads: payloads}
+		var buffer []byte
+		for sink.records < b.N {
+			clear(records)
+			records = records[:0]
+			for len(records) < 10_000 {
+				entry, _ := queue.TryNext(buffer)
+				buffer = entry.Payload
+				var err error
+				if records, err = decoder.Decode(entry.Payload, records); err != nil {
+					b.Fatal(err)
+				}
+			}
+			sink.Send(b.Context(), records)
+		}
+	})
+	b.Run("forwarder", func(b *testing.B) {
+		b.ReportAllocs()
+		ctx, cancel := context.WithCancel(b.Context())
+		var sink *counting
+		sink = &counting{each: func([]uplink.Record) {
+			if sink.records >= b.N {
+				cancel()
+			}
+		}}
+		var decoder uplink.BatchDecoder
+		f := uplink.NewForwarder(&loop{payloads: payloads}, sink, uplink.ForwarderOptions{Decode: decoder.Decode})
+		f.Run(ctx)
+	})
+}
