@@ -375,7 +375,7 @@ func (s *TransactionalSink) notDelivered(ctx context.Context, d *delivery, err e
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case refused:
-		return fmt.Errorf("kafka %s: topic %s: %w: the transaction is aborted; the next one has batches of at most %d bytes", &s.p.target, d.failed[0].Topic, err, s.p.limit)
+		return fmt.Errorf("kafka %s: topic %s: %w: the transaction is aborted; the next one has batches of at most %d bytes", &s.p.target, d.topic, err, s.p.limit)
 	case err != nil:
 		return s.p.explain(err, d)
 	}
