@@ -7,7 +7,7 @@ TESTFLAGS ?=
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race bench fuzz cross qemu lint ci clean
+.PHONY: help build demo test race brokers bench fuzz cross qemu lint ci clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: ## all tests; needs Go alone: no gcc, no root, no broker, no network but t
 
 race: ## all tests with the race detector; needs gcc
 	@$(GO) test -race $(TESTFLAGS) $$($(GO) list ./... | grep -v cmd/internal/rules) # the rules run programs, not goroutines
+
+brokers: ## faults and kills with real brokers; Apache Kafka needs java and mvn
+	@MILEPOST_KAFKA=1 $(GO) test -count=1 -timeout 20m -run 'Real|Life' $(TESTFLAGS) ./uplink/kafka/... ./uplink/uplinktest/kafkaserver/...
 
 bench: ## speed and memory against other programs, as ratios within one run
 	@$(GO) run ./cmd/milepost-lab bench

@@ -29,6 +29,7 @@ usage: milepost-lab COMMAND …
 
   demo      a simulated drive, a broken link, and every record accounted for
   bench     milepost against loops that do less than it, as ratios
+  kafka     a real Apache Kafka to try it with
 
 ` + "`milepost-lab COMMAND -h` explains a command and gives an example.\n"
 
@@ -50,7 +51,7 @@ func (inv *invocation) run(ctx context.Context) int {
 	case "-h", "-help", "--help", "help":
 		fmt.Fprint(inv.stdout, help)
 		return exitDone
-	case "demo", "bench", bench.Loop:
+	case "demo", "bench", "kafka", bench.Loop:
 	default:
 		fmt.Fprintf(inv.stderr, "milepost-lab: there is no command %q; `milepost-lab help` lists them\n", name)
 		return exitUsage
@@ -61,6 +62,8 @@ func (inv *invocation) run(ctx context.Context) int {
 		err = runDemo(ctx, inv, args)
 	case "bench":
 		err = bench.Run(ctx, inv.stdout, args)
+	case "kafka":
+		err = runKafka(ctx, inv, args)
 	case bench.Loop:
 		err = bench.RunLoop(inv.stdout, args)
 	}

@@ -45,7 +45,7 @@ var libraryRules = []struct {
 	why     string
 }{
 	{"github.com/twmb/franz-go/pkg/kfake", []string{"uplink/uplinktest/kafkabroker"}, "a pretended broker is for tests and the lab, behind one door"},
-	{"github.com/twmb/franz-go", []string{"uplink/kafka", "uplink/uplinktest/kafkabroker"}, "client libraries appear only in the package named after their technology"},
+	{"github.com/twmb/franz-go", []string{"uplink/kafka", "uplink/uplinktest/kafkabroker", "uplink/uplinktest/kafkaserver"}, "client libraries appear only in the package named after their technology"},
 	{"github.com/eclipse/paho.mqtt.golang", []string{"uplink/mqtt"}, "client libraries appear only in the package named after their technology"},
 	{"github.com/mochi-mqtt/server/v2", []string{"uplink/uplinktest/mqttbroker", "cmd/milepost-lab"}, "a broker is for tests and the lab, never in the gateway"},
 	{"github.com/tidwall/wal", []string{"uplink/spool"}, "what tidwall/wal lacks is made good in one place"},
@@ -53,7 +53,7 @@ var libraryRules = []struct {
 	{"google.golang.org/protobuf/encoding/protowire", []string{"uplink"}, "the encodings are in uplink; only the varints are taken from protobuf, not its reflection (1.5 MB)"},
 	{"github.com/klauspost/compress", []string{"can/canlog"}, "compressed logs are canlog's"},
 	{"golang.org/x/term", []string{"cmd/..."}, "terminals are the commands' business"},
-	{"golang.org/x/sys", []string{"can/socketcan", "sensors/...", "uplink/spool", "cmd/..."}, "system calls stay where the system is the peer"},
+	{"golang.org/x/sys", []string{"can/socketcan", "sensors/...", "uplink/spool", "uplink/kafka", "cmd/..."}, "system calls stay where the system is the peer"},
 	{"go.einride.tech/can", []string{"can/cantest", "can/socketcan", "cmd/internal/bench"}, "its frames hold 8 bytes only: it is a peer to compare with, and is used where it is sound"},
 	{"periph.io/", []string{"sensors/..."}, "client libraries appear only in the package named after their technology"},
 	{"github.com/google/go-cmp", nil, "for tests only"},
