@@ -337,11 +337,12 @@ func (s *TransactionalSink) transact(ctx context.Context, records []uplink.Recor
 	limited, cancel := context.WithTimeoutCause(ctx, s.t.Timeout, fmt.Errorf(
 		"the transaction took longer than %v, which is its time limit: send less at once, or allow more time", s.t.Timeout))
 	defer cancel()
-	if err := s.p.client.BeginTransaction(); err != nil {
+	client := s.p.client
+	if err := client.BeginTransaction(); err != nil {
 		return s.fail(ctx, err)
 	}
 	committed := make(chan error, 1)
-	go func() { committed <- s.commitPosition(limited, s.p.client, queue, after) }()
+	go func() { committed <- s.commitPosition(limited, client, queue, after) }()
 	var extra []*kgo.Record
 	if len(records) == 0 { // the client ends no transaction in which it has produced nothing
 		extra = append(extra, &kgo.Record{Topic: s.t.Topic, Key: []byte(s.t.ID)})
@@ -357,7 +358,7 @@ func (s *TransactionalSink) transact(ctx context.Context, records []uplink.Recor
 		return s.fail(ctx, fmt.Errorf("commit the position of %s in group %s: %w", queue, s.group(queue), err))
 	}
 	err = s.p.within(limited, s.t.Timeout, func(ctx context.Context) error {
-		return s.p.client.EndTransaction(ctx, kgo.TryCommit)
+		return client.EndTransaction(ctx, kgo.TryCommit)
 	})
 	if err != nil {
 		return s.fail(ctx, fmt.Errorf("end the transaction: %w", err))
