@@ -47,13 +47,21 @@ func (b *Backoff) Failed(now time.Time, cause error) time.Duration {
 	}
 	ceiling := max(b.ceiling, least)
 	b.ceiling = min(2*ceiling, most)
-	var asked interface{ RetryAfter() time.Duration }
-	if errors.As(cause, &asked) {
-		if after := min(asked.RetryAfter(), maxRetryAfter); after > 0 {
+	if cause != nil {
+		if after := min(retryAfter(cause), maxRetryAfter); after > 0 {
 			return after + b.draw(max(ceiling, after/2))
 		}
 	}
 	return b.draw(ceiling)
+}
+
+// retryAfter is what the receiver has asked for, 0 if it has not.
+func retryAfter(err error) time.Duration {
+	var asked interface{ RetryAfter() time.Duration }
+	if errors.As(err, &asked) {
+		return asked.RetryAfter()
+	}
+	return 0
 }
 
 // draw returns a duration above 0 and up to n.

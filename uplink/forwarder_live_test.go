@@ -367,8 +367,20 @@ func TestCrash(t *testing.T) {
 	}
 }
 
+// dice are random numbers for several goroutines.
+type dice struct {
+	mu     sync.Mutex
+	random *rand.Rand
+}
+
+func (d *dice) IntN(n int) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.random.IntN(n)
+}
+
 func crash(t *testing.T, order uplink.Order, seed uint64) {
-	random := rand.New(rand.NewPCG(seed, 1))
+	random := &dice{random: rand.New(rand.NewPCG(seed, 1))}
 	queue := uplinktest.NewQueue()
 	queue.SyncEvery = 7
 	poison := func(sequence uint64) bool { return sequence%37 == 0 }
@@ -414,7 +426,7 @@ func crash(t *testing.T, order uplink.Order, seed uint64) {
 		if life < 29 {
 			for range 20 {
 				appendSome()
-				time.Sleep(time.Duration(random.Int64N(int64(200 * time.Millisecond))))
+				time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond)
 			}
 			cancel()
 			if err := <-result; !errors.Is(err, context.Canceled) {

@@ -29,7 +29,7 @@ func TestExactlyOnce(t *testing.T) {
 }
 
 func once(t *testing.T, order uplink.Order, seed uint64) {
-	random := rand.New(rand.NewPCG(seed, 2))
+	random := &dice{random: rand.New(rand.NewPCG(seed, 2))}
 	queues := []*uplinktest.Queue{uplinktest.NewQueue(), uplinktest.NewQueue()}
 	sequences := []uint64{0, 1_000_000}
 	for _, q := range queues {
@@ -75,7 +75,7 @@ func once(t *testing.T, order uplink.Order, seed uint64) {
 			n := 1 + random.IntN(8)
 			queues[at].Append(uplink.Protobuf.Append(nil, uplinktest.Records(sequences[at]+1, n)), 0)
 			sequences[at] += uint64(n)
-			time.Sleep(time.Duration(random.Int64N(int64(200 * time.Millisecond))))
+			time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond)
 		}
 		cancel()
 		if err := <-result; !errors.Is(err, context.Canceled) {

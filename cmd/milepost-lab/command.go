@@ -28,6 +28,7 @@ const help = `milepost-lab tries milepost out, with all that is needed around it
 usage: milepost-lab COMMAND …
 
   demo      a simulated drive, a broken link, and every record accounted for
+  fleet     what a fleet does to its broker when that comes back
   bench     milepost against loops that do less than it, as ratios
   kafka     a real Apache Kafka to try it with
 
@@ -51,7 +52,7 @@ func (inv *invocation) run(ctx context.Context) int {
 	case "-h", "-help", "--help", "help":
 		fmt.Fprint(inv.stdout, help)
 		return exitDone
-	case "demo", "bench", "kafka", bench.Loop:
+	case "demo", "fleet", "bench", "kafka", bench.Loop:
 	default:
 		fmt.Fprintf(inv.stderr, "milepost-lab: there is no command %q; `milepost-lab help` lists them\n", name)
 		return exitUsage
@@ -60,6 +61,8 @@ func (inv *invocation) run(ctx context.Context) int {
 	switch name {
 	case "demo":
 		err = runDemo(ctx, inv, args)
+	case "fleet":
+		err = runFleet(inv, args)
 	case "bench":
 		err = bench.Run(ctx, inv.stdout, args)
 	case "kafka":

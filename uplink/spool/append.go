@@ -1,23 +1,35 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
-
-	"github.com/tidwall/wal"
+	"time"
 )
+
+// ErrFull says that the disk takes nothing, and that memory is full of entries
+// that wait for it.
+var ErrFull = errors.New("spool: the disk takes nothing and the memory for it is full")
 
 // Append adds an entry and returns its index. Cursors see it at once; it is
 // durable with the next sync. The payload may be empty and is copied.
 //
 // An index of 0 says that the entry was not taken, and may be tried again. With
 // SyncAlways, an index and an error say that it was taken but is not durable
-// yet. Append waits where the disk is far behind.
+// yet.
+//
+// Append waits where the disk is slow. Where the disk fails, entries are kept in
+// memory, up to Options.MemoryBytes, until it works again; then the newest are
+// dropped and counted: Append returns ErrFull. The older ones were promised.
 func (s *Spool) Append(payload []byte) (index uint64, err error) {
 	if len(payload) > MaxEntry {
 		return 0, fmt.Errorf("spool: an entry of %d bytes is too large, %d are allowed", len(payload), MaxEntry)
 	}
+	length, compressed := len(payload), false
+	if c := s.compress(payload); c != nil {
+		payload, compressed = c, true
+	}
 	s.mu.Lock()
-	index, err = s.appendLocked(payload)
+	index, err = s.appendLocked(payload, compressed, length)
 	s.mu.Unlock()
 	if err == nil && s.interval == SyncAlways {
 		err = s.Sync()
@@ -25,104 +37,137 @@ func (s *Spool) Append(payload []byte) (index uint64, err error) {
 	return index, err
 }
 
-func (s *Spool) appendLocked(payload []byte) (uint64, error) {
-	for s.unsynced > maxUnsynced && !s.closed {
-		s.room.Wait()
-	}
-	if s.closed {
-		return 0, ErrClosed
-	}
-	if s.ended {
-		return 0, ErrEnd
-	}
+func (s *Spool) appendLocked(payload []byte, compressed bool, length int) (uint64, error) {
 	size := recordSize(len(payload))
-	if s.batched > 0 && s.batched+size > min(batchBytes, s.opts.ChapterBytes) {
-		if err := s.flushLocked(); err != nil {
-			return 0, err
-		}
+	if err := s.makeRoomLocked(size); err != nil {
+		return 0, err
 	}
 	if s.next > s.water.reserved {
 		if err := s.reserveLocked(); err != nil {
+			s.dropLocked(length, err)
 			return 0, err
 		}
 	}
 	index := s.next
-	s.frame = appendFrame(s.frame[:0], index, payload)
-	s.batch.Write(index, s.frame)
-	s.batched += size
+	g := s.filling
+	if g != nil && int64(len(g.buf))+size > s.groupBytes+s.groupBytes/8 {
+		s.closeGroupLocked()
+		g = nil
+	}
+	if g == nil {
+		g = s.newGroupLocked(index)
+	}
+	before := len(g.buf)
+	g.add(index, payload, compressed)
+	s.queued += int64(len(g.buf) - before)
+	if int64(len(g.buf)) >= s.groupBytes-s.groupBytes/4 {
+		s.closeGroupLocked()
+	}
 	s.next++
+	s.dropping = false
 	s.counters.appended++
-	s.counters.payloadBytes += uint64(len(payload))
+	s.counters.payloadBytes += uint64(length)
 	s.wakeLocked()
 	s.markDirty()
 	return index, nil
 }
 
-// flushLocked writes the batch to the current chapter, or to a new one.
-//
-// After an error the log that gave it is abandoned, as tidwall/wal then has in
-// memory what is not on disk: the chapter is cut back to what was written
-// before, and the batch, which is still whole, goes to a fresh chapter next
-// time.
-func (s *Spool) flushLocked() error {
-	if s.batched == 0 {
-		return nil
-	}
-	if s.current == nil {
-		s.evictLocked(s.opts.ChapterBytes)
-		ch, err := createChapter(s.fs, s.chaptersDir(), s.flushed+1, s.after)
-		if err != nil {
-			s.counters.writeErrors++
-			return fmt.Errorf("spool: beginning a chapter: %w", err)
+// makeRoomLocked returns when an entry of that size may be taken.
+func (s *Spool) makeRoomLocked(size int64) error {
+	for {
+		switch {
+		case s.closed:
+			return ErrClosed
+		case s.ended:
+			return ErrEnd
+		case s.queued == 0:
+			return nil
+		case s.failure == nil && (s.filling != nil || len(s.groups) < maxGroups):
+			return nil
+		case s.failure != nil && s.queued+size <= s.opts.MemoryBytes:
+			return nil
+		case s.failure != nil:
+			if s.forgetLocked(); s.queued+size <= s.opts.MemoryBytes {
+				return nil
+			}
+			err := fmt.Errorf("%w: %w", ErrFull, s.failure)
+			s.dropLocked(int(size), err)
+			return err
 		}
-		s.current = ch
-		s.chapters = append(s.chapters, ch)
+		s.room.Wait()
 	}
-	ch := s.current
-	if err := ch.log.WriteBatch(&s.batch); err != nil {
-		s.counters.writeErrors++
-		s.abandonLocked(ch)
-		return fmt.Errorf("spool: writing to %s: %w", ch.segment(), err)
-	}
-	ch.size += s.batched
-	ch.last = s.next - 1
-	s.bytes += s.batched
-	s.counters.segmentBytes += uint64(s.batched)
-	if s.batched > maxIdleBuffer {
-		s.batch, s.frame = wal.Batch{}, nil
-	}
-	s.batched = 0
-	s.flushed = ch.last
-	s.after = ch.last
-	if ch.size >= s.opts.ChapterBytes {
-		s.finishLocked(ch)
-	}
-	return nil
 }
 
-// finishLocked ends the current chapter; the syncing goroutine does the rest.
-func (s *Spool) finishLocked(ch *chapter) {
-	ch.done = true
-	s.current = nil
-	s.unsynced++
-	notify(s.urgent)
+func (s *Spool) dropLocked(bytes int, cause error) {
+	s.counters.dropped++
+	s.counters.droppedBytes += uint64(bytes)
+	s.counters.droppedUntil = time.Now()
+	if s.counters.droppedFrom.IsZero() {
+		s.counters.droppedFrom = s.counters.droppedUntil
+	}
+	s.dropping = true
+	if s.droppingLog.due(cause.Error()) {
+		s.log.Error("an entry is dropped", "dir", s.dir, "cause", cause)
+	}
 }
 
-// abandonLocked ends the current chapter after a write error.
-func (s *Spool) abandonLocked(ch *chapter) {
-	ch.closeLog()
-	ch.done = true
-	s.current = nil
-	if ch.size > 0 {
-		// Should this fail, the chapter still ends where the next one begins.
-		ch.file.Truncate(ch.size)
-		return
+// newGroupLocked begins a group to be filled.
+func (s *Spool) newGroupLocked(base uint64) *group {
+	g := &group{}
+	if len(s.spare) == 0 {
+		// Grown step by step, it would cost several times its bytes.
+		g.buf = make([]byte, 0, s.groupBytes+s.groupBytes/8+frameHeader)
 	}
-	ch.removed = true
-	s.chapters = s.chapters[:len(s.chapters)-1]
-	ch.file.Close()
-	s.fs.Remove(ch.segment())
-	s.fs.Remove(ch.path)
+	if n := len(s.spare); n > 0 {
+		g = s.spare[n-1]
+		s.spare = s.spare[:n-1]
+	}
+	g.begin(base)
+	s.groups = append(s.groups, g)
+	s.filling = g
+	return g
+}
+
+// closeGroupLocked hands the group that is being filled to the writer.
+func (s *Spool) closeGroupLocked() {
+	if s.filling != nil {
+		s.filling = nil
+		notify(s.full)
+	}
+}
+
+// takenLocked removes the first group: it is in a chapter, or nobody wants it.
+func (s *Spool) takenLocked() {
+	g := s.groups[0]
+	if g == s.filling {
+		s.filling = nil
+	}
+	s.flushed, s.after = g.last, g.last
+	s.queued -= int64(len(g.buf) - frameHeader)
+	s.groups = append(s.groups[:0], s.groups[1:]...)
+	if int64(cap(g.buf)) <= 2*s.groupBytes && len(s.groups)+len(s.spare) <= maxGroups {
+		s.spare = append(s.spare, g)
+	}
+	s.room.Broadcast()
+}
+
+// forgetLocked lets go of groups that all cursors have acknowledged, while the
+// disk does not take them.
+func (s *Spool) forgetLocked() {
+	for len(s.cursors) > 0 && len(s.groups) > 0 && !s.storing {
+		g := s.groups[0]
+		for _, p := range s.cursors {
+			if !p.accounted.covers(g.base, g.last) {
+				return
+			}
+		}
+		s.counters.released += g.last + 1 - g.base
+		s.goneLocked(Span{g.base, g.last}, len(s.chapters) == 0)
+		if s.durable == g.base-1 {
+			s.durable = g.last
+		}
+		s.takenLocked()
+	}
 }
 
 // reserveLocked makes a further block of indexes usable.
@@ -135,6 +180,7 @@ func (s *Spool) reserveLocked() error {
 
 // putWaterLocked brings the high-water mark up to date and makes it durable.
 func (s *Spool) putWaterLocked(w highWater) error {
+	w.unsynced = s.interval == SyncNever
 	w.last, w.after, w.next = s.lastStoredLocked(), s.after, s.next
 	if err := s.waterSlots.put(w.encode()); err != nil {
 		s.counters.syncErrors++

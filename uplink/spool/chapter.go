@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/tidwall/wal"
 )
@@ -20,6 +22,7 @@ import (
 // The fields above the line are guarded by Spool.mu.
 type chapter struct {
 	path string
+	name string // of the segment in it
 	base uint64 // the first index
 	// after is the last index given out before base. Where it is not base-1, the
 	// program was killed in between: the indexes from after+1 to base-1 were set
@@ -27,18 +30,26 @@ type chapter struct {
 	after uint64
 	// last is the last index in here. Until a finished chapter is read, that is
 	// what the next one's after says.
-	last    uint64
-	size    int64  // written bytes
-	lost    []Span // unreadable indexes, ascending, found so far
-	damaged bool   // something in it could not be read: it is kept in quarantine
-	removed bool   // released or evicted
-	done    bool   // nothing will be appended
-	log     *wal.Log
+	last uint64
+	size int64  // written bytes
+	lost []Span // unreadable indexes, ascending, found so far
+	// unreadable is why the segment could not be opened so far, and its size is
+	// not known; attempts counts how often that was tried for a cursor.
+	unreadable error
+	attempts   int
+	damaged    bool // something in it could not be read: it is kept in quarantine
+	removed    bool // released or evicted
+	done       bool // nothing will be appended
+	log        *wal.Log
+	// nextEntry is the next index of tidwall/wal, which counts groups; 0 where
+	// the chapter cannot be continued. It belongs to who holds Spool.writing.
+	nextEntry uint64
 
 	// ---- The syncing goroutine's, and before that the maker's:
-	file    file  // for syncing; nil when all is durable
+	file    file  // for syncing; may be nil
 	synced  int64 // how much of size is durable
-	named   bool  // the names of directory and segment are durable
+	named   bool  // the segment's name is durable
+	placed  bool  // the directory's name is durable
 	suspect bool  // a sync failed: the kernel may have dropped what was written
 }
 
@@ -65,7 +76,14 @@ func (ch *chapter) lostAt(index uint64) (Span, bool) {
 	return Span{}, false
 }
 
-func (ch *chapter) segment() string { return filepath.Join(ch.path, segmentName(ch.base)) }
+func (ch *chapter) segment() string { return filepath.Join(ch.path, ch.name) }
+
+// firstEntry is the number of the first group in tidwall/wal, which is the
+// segment's name.
+func (ch *chapter) firstEntry() uint64 {
+	first, _ := parseIndex(ch.name)
+	return first
+}
 
 // segmentName is the name that tidwall/wal gives to a segment.
 func segmentName(base uint64) string { return fmt.Sprintf("%020d", base) }
@@ -107,19 +125,19 @@ func parseIndex(s string) (uint64, bool) {
 	return n, err == nil && n <= maxIndex && s == segmentName(n)
 }
 
-// createChapter makes an empty chapter below dir, ready for writing. Its name
-// becomes durable with the first sync.
-func createChapter(fsys fileSystem, dir string, base, after uint64) (*chapter, error) {
-	ch := &chapter{path: filepath.Join(dir, chapterName(base, after)), base: base, after: after, last: base - 1}
+// createChapter makes an empty chapter in a directory of its own, ready for
+// writing once it has been given its first index.
+func createChapter(fsys fileSystem, path string) (*chapter, error) {
+	ch := &chapter{path: path, name: segmentName(1), nextEntry: 1}
 	// A directory that stands there already is the remainder of an attempt that
-	// failed: no index from base on was ever given out.
+	// failed: nothing was ever promised that is in it.
 	if err := fsys.Mkdir(ch.path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
 	f, err := fsys.OpenFile(ch.segment(), os.O_RDWR|os.O_CREATE|os.O_TRUNC, fileMode)
 	if err == nil {
 		ch.file = f
-		if err = ch.openLog(); err == nil {
+		if err = ch.openLog(fsys, 1); err == nil {
 			return ch, nil
 		}
 		f.Close()
@@ -129,11 +147,14 @@ func createChapter(fsys fileSystem, dir string, base, after uint64) (*chapter, e
 	return nil, err
 }
 
+// begin gives an empty chapter its first index.
+func (ch *chapter) begin(base, after uint64) { ch.base, ch.after, ch.last = base, after, base-1 }
+
 // openLog hands the chapter to tidwall/wal for appending. All of the segment
-// must be whole records; there is exactly one segment, because its size has no
-// limit.
-func (ch *chapter) openLog() error {
-	log, err := wal.Open(ch.path, &wal.Options{
+// must be whole groups, the first of which tidwall/wal knows by the number first;
+// there is exactly one segment, because its size has no limit.
+func (ch *chapter) openLog(fsys fileSystem, first uint64) error {
+	log, err := fsys.OpenLog(ch.path, &wal.Options{
 		NoSync: true, SegmentSize: math.MaxInt, SegmentCacheSize: 1, NoCopy: true,
 		AllowEmpty: true, DirPerms: dirMode, FilePerms: fileMode,
 	})
@@ -141,8 +162,8 @@ func (ch *chapter) openLog() error {
 		return err
 	}
 	last, err := log.LastIndex()
-	if err == nil && last != ch.last {
-		err = fmt.Errorf("%s ends at index %d, not %d", ch.segment(), last, ch.last)
+	if err == nil && last+1 != ch.nextEntry {
+		err = fmt.Errorf("%s has %d entries, not %d", ch.segment(), last+1-first, ch.nextEntry-first)
 	}
 	if err != nil {
 		log.Close()
@@ -150,6 +171,19 @@ func (ch *chapter) openLog() error {
 	}
 	ch.log = log
 	return nil
+}
+
+func (ch *chapter) closeFile() {
+	if ch.file != nil {
+		ch.file.Close()
+		ch.file = nil
+	}
+}
+
+// durable reports whether all that is written, and its name, survive a power
+// cut.
+func (ch *chapter) durable() bool {
+	return ch.named && ch.placed && ch.synced == ch.size && !ch.suspect
 }
 
 // closeLog drops the log and the memory that it holds. Whatever Close says
@@ -161,32 +195,47 @@ func (ch *chapter) closeLog() {
 	}
 }
 
-// sync makes the first size bytes, and the names that lead to them, durable.
+// sync makes the first size bytes, and the names that lead to them, durable, all
+// at once, as a file system puts what comes together into one commit.
+//
 // After a failed fsync the kernel forgets what it could not write and lets the
 // next fsync succeed, so a chapter that failed once is finished and written
 // anew; what is found lost by then is returned.
 func (ch *chapter) sync(fsys fileSystem, size int64) (lost []Span, err error) {
+	var names sync.WaitGroup
+	var inner, outer error
+	if !ch.named {
+		names.Go(func() { inner = fsys.SyncDir(ch.path) })
+	}
+	if !ch.placed {
+		names.Go(func() { outer = fsys.SyncDir(filepath.Dir(ch.path)) })
+	}
+	lost, err = ch.syncSegment(fsys, size)
+	names.Wait()
+	ch.named = ch.named || inner == nil
+	ch.placed = ch.placed || outer == nil
+	return lost, cmp.Or(err, inner, outer)
+}
+
+func (ch *chapter) syncSegment(fsys fileSystem, size int64) (lost []Span, err error) {
 	if ch.suspect {
 		if lost, err = ch.rewrite(fsys, size); err != nil {
 			return nil, err
 		}
 		ch.suspect = false
 	} else if ch.synced < size || !ch.named {
+		if ch.file == nil {
+			if ch.file, err = fsys.OpenFile(ch.segment(), os.O_RDWR, 0); err != nil {
+				ch.file = nil
+				return nil, err
+			}
+		}
 		if err := ch.file.Sync(); err != nil {
 			ch.suspect = true
 			return nil, err
 		}
 	}
 	ch.synced = size
-	if ch.named {
-		return lost, nil
-	}
-	for _, dir := range []string{ch.path, filepath.Dir(ch.path)} {
-		if err := fsys.SyncDir(dir); err != nil {
-			return lost, err
-		}
-	}
-	ch.named = true
 	return lost, nil
 }
 

@@ -47,6 +47,9 @@ type Cursor struct {
 	gone   uint64 // missing entries met since the last one read
 	ch     *chapter
 	reader segmentReader
+	// Where the entry groupNext begins in the group with the index inGroup first.
+	inGroup, groupNext uint64
+	groupAt            int
 }
 
 // Cursor opens the cursor of that name; a new one begins where from says. Names

@@ -73,6 +73,21 @@ func rewrite(t testing.TB, name string, change func([]byte) []byte) {
 	}
 }
 
+// groupHeader is how many bytes the group header takes that a segment begins
+// with.
+func groupHeader(t testing.TB, name string) int {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, size, v := parseRecord(data)
+	if v == whole && rec.group >= 0 {
+		return size
+	}
+	return 0
+}
+
 // survive opens a damaged spool and checks that exactly the entries outside
 // lost are read and the others counted, that writing goes on, and that a
 // second opening finds nothing to repair.
@@ -222,11 +237,13 @@ func TestDamagedChapters(t *testing.T) {
 			survive(t, dir, true, lost...)
 		})
 	}
+	groups := 0
 	for i := range info.Chapters {
 		all := []Span{span(i)}
 		first := []Span{{span(i).From, span(i).From}}
 		second := []Span{{span(i).From + 1, span(i).From + 1}}
-		firstSize := int(recordSize(len(payloadOf(span(i).From))))
+		at := groupHeader(t, segments(t, template)[i])
+		firstSize := at + int(recordSize(len(payloadOf(span(i).From))))
 		edit := func(change func([]byte) []byte) func(*testing.T, string, string) {
 			return func(t *testing.T, _, segment string) { rewrite(t, segment, change) }
 		}
@@ -235,8 +252,14 @@ func TestDamagedChapters(t *testing.T) {
 		try("empty", i, all, edit(func(b []byte) []byte { return nil }))
 		try("zeros", i, all, edit(func(b []byte) []byte { clear(b); return b }))
 		try("garbage", i, all, edit(func(b []byte) []byte { return bytes.Repeat([]byte("ms\x01\x01garbage"), 300) }))
-		try("first length", i, first, edit(func(b []byte) []byte { b[0] ^= 0x07; return b }))
-		try("first magic", i, first, edit(func(b []byte) []byte { b[2] ^= 0x07; return b }))
+		if at > 0 {
+			groups++
+			try("group length", i, nil, edit(func(b []byte) []byte { b[0] ^= 0x07; return b }))
+			try("group magic", i, nil, edit(func(b []byte) []byte { b[2] ^= 0x07; return b }))
+			try("group index", i, nil, edit(func(b []byte) []byte { b[at-8] ^= 0x07; return b }))
+		}
+		try("first length", i, first, edit(func(b []byte) []byte { b[at] ^= 0x07; return b }))
+		try("first magic", i, first, edit(func(b []byte) []byte { b[at+2] ^= 0x07; return b }))
 		try("second payload", i, second, edit(func(b []byte) []byte { b[firstSize+frameHeader+3] ^= 0x40; return b }))
 		try("record removed", i, second, edit(func(b []byte) []byte {
 			return append(b[:firstSize:firstSize], b[firstSize+int(recordSize(len(payloadOf(span(i).From+1)))):]...)
@@ -250,6 +273,9 @@ func TestDamagedChapters(t *testing.T) {
 			os.WriteFile(segment+".START", []byte("hello"), 0o640)
 			os.WriteFile(filepath.Join(filepath.Dir(filepath.Dir(segment)), "notes.txt"), nil, 0o640)
 		})
+	}
+	if groups == 0 {
+		t.Error("no chapter began with a group")
 	}
 	try("everything", 0, []Span{{1, damageEntries}}, func(t *testing.T, dir, _ string) {
 		for _, name := range segments(t, dir) {
@@ -313,10 +339,7 @@ func TestDamagedSmallFiles(t *testing.T) {
 // TestSlotIsTorn damages the newer slot: the value before it counts.
 func TestSlotIsTorn(t *testing.T) {
 	name := filepath.Join(memoryDir(t), "slots")
-	f, err := openSlots(disk{}, name, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := slotFile{fs: disk{}, name: name}
 	defer f.close()
 	for write := uint64(1); write <= 5; write++ {
 		if err := f.put([]byte{byte(write)}); err != nil {

@@ -3,10 +3,13 @@ package spool
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/tidwall/wal"
 )
 
 var errInjected = errors.New("injected")
@@ -57,6 +60,55 @@ func (f *faulty) Rename(from, to string) error {
 		return err
 	}
 	return f.disk.Rename(from, to)
+}
+
+func (f *faulty) Remove(name string) error {
+	if err := f.refuse("remove", name); err != nil {
+		return err
+	}
+	return f.disk.Remove(name)
+}
+
+func (f *faulty) RemoveAll(name string) error {
+	if err := f.refuse("remove all", name); err != nil {
+		return err
+	}
+	return f.disk.RemoveAll(name)
+}
+
+func (f *faulty) ReadDir(name string) ([]fs.DirEntry, error) {
+	if err := f.refuse("read dir", name); err != nil {
+		return nil, err
+	}
+	return f.disk.ReadDir(name)
+}
+
+func (f *faulty) OpenLog(path string, opts *wal.Options) (*wal.Log, error) {
+	if err := f.refuse("open log", path); err != nil {
+		return nil, err
+	}
+	return f.disk.OpenLog(path, opts)
+}
+
+// WriteBatch fails as write(2) does on a full disk: a part is written, and what
+// tidwall/wal has in memory is more.
+func (f *faulty) WriteBatch(log *wal.Log, batch *wal.Batch, segment string) error {
+	fault := f.refuse("write log", segment)
+	before, err := os.Stat(segment)
+	if err != nil {
+		return err
+	}
+	if err := f.disk.WriteBatch(log, batch, segment); err != nil || fault == nil {
+		return err
+	}
+	after, err := os.Stat(segment)
+	if err != nil {
+		return err
+	}
+	if err := os.Truncate(segment, before.Size()+(after.Size()-before.Size())/3); err != nil {
+		return err
+	}
+	return fault
 }
 
 func (f *faulty) SyncDir(name string) error {
@@ -250,6 +302,9 @@ func TestUnreadablePage(t *testing.T) {
 	defer s.Close()
 	for n := uint64(1); n <= 300; n++ {
 		mustAppend(t, s, payloadOf(n))
+	}
+	if err := s.Sync(); err != nil {
+		t.Fatal(err)
 	}
 	c := mustCursor(t, s, "sink", Oldest)
 	reads := 0

@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
+
+	"github.com/tidwall/wal"
 )
 
 // fileSystem is what the spool asks of the disk, so that tests can refuse it.
-// Only the writing of entries goes past it: tidwall/wal calls package os.
 type fileSystem interface {
 	OpenFile(name string, flag int, perm fs.FileMode) (file, error)
 	Mkdir(name string) error
@@ -19,6 +21,9 @@ type fileSystem interface {
 	ReadDir(name string) ([]fs.DirEntry, error)
 	// SyncDir makes the names in a directory durable.
 	SyncDir(name string) error
+	// OpenLog and WriteBatch call tidwall/wal, which calls package os.
+	OpenLog(path string, opts *wal.Options) (*wal.Log, error)
+	WriteBatch(log *wal.Log, batch *wal.Batch, segment string) error
 }
 
 // file is an open file of a fileSystem.
@@ -29,6 +34,31 @@ type file interface {
 	Stat() (fs.FileInfo, error)
 	Sync() error
 	Truncate(size int64) error
+}
+
+// counting adds up what is written through it.
+type counting struct {
+	fileSystem
+	written *atomic.Uint64
+}
+
+type countingFile struct {
+	file
+	written *atomic.Uint64
+}
+
+func (c counting) OpenFile(name string, flag int, perm fs.FileMode) (file, error) {
+	f, err := c.fileSystem.OpenFile(name, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	return countingFile{f, c.written}, nil
+}
+
+func (f countingFile) WriteAt(b []byte, at int64) (int, error) {
+	n, err := f.file.WriteAt(b, at)
+	f.written.Add(uint64(n))
+	return n, err
 }
 
 const (
@@ -44,8 +74,12 @@ func (disk) OpenFile(name string, flag int, perm fs.FileMode) (file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, nil
+	return diskFile{f}, nil
 }
+
+type diskFile struct{ *os.File }
+
+func (f diskFile) Sync() error { return syncData(f.File) }
 
 func (disk) Mkdir(name string) error                    { return os.Mkdir(name, dirMode) }
 func (disk) Rename(from, to string) error               { return os.Rename(from, to) }
@@ -53,6 +87,10 @@ func (disk) Remove(name string) error                   { return os.Remove(name)
 func (disk) RemoveAll(name string) error                { return os.RemoveAll(name) }
 func (disk) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }
 func (disk) SyncDir(name string) error                  { return syncDir(name) }
+
+func (disk) OpenLog(path string, opts *wal.Options) (*wal.Log, error) { return wal.Open(path, opts) }
+
+func (disk) WriteBatch(log *wal.Log, batch *wal.Batch, _ string) error { return log.WriteBatch(batch) }
 
 // readFile returns what a file holds, up to limit bytes.
 func readFile(fsys fileSystem, name string, limit int64) ([]byte, error) {

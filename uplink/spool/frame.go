@@ -35,9 +35,9 @@ const MaxEntry = 64 << 20
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // appendFrame appends the frame of one entry, without the outer length, to dst.
-func appendFrame(dst []byte, index uint64, payload []byte) []byte {
+func appendFrame(dst []byte, version, kind byte, index uint64, payload []byte) []byte {
 	start := len(dst)
-	dst = append(dst, magic0, magic1, frameVersion, kindEntry, 0, 0, 0, 0)
+	dst = append(dst, magic0, magic1, version, kind, 0, 0, 0, 0)
 	dst = binary.LittleEndian.AppendUint64(dst, index)
 	dst = append(dst, payload...)
 	frame := dst[start:]
@@ -64,6 +64,11 @@ func recordSize(n int) int64 {
 type record struct {
 	index   uint64
 	payload []byte // a part of the bytes that were parsed
+	// group is how many bytes follow a group's header in its group; -1 where the
+	// record is an entry.
+	group int
+	// compressed says that the payload is that of a compressed entry.
+	compressed bool
 	// cause says what is wrong with a record that is not whole, or why a whole
 	// one cannot be read.
 	cause string
@@ -84,24 +89,38 @@ const (
 //
 // The index of a partial or bad record is a hint: 0, or what its header says.
 func parseRecord(b []byte) (rec record, size int, v verdict) {
+	rec.group = -1
 	length, n := binary.Uvarint(b[:min(len(b), maxLength)])
 	switch {
 	case n == 0 && len(b) < maxLength:
-		return record{cause: "the record breaks off in its length"}, len(b) + 1, partial
+		return record{cause: "the record breaks off in its length", group: -1}, len(b) + 1, partial
 	case n <= 0:
-		return record{cause: "no record: the length is not one"}, 0, bad
+		return record{cause: "no record: the length is not one", group: -1}, 0, bad
 	case length < frameHeader:
-		return record{cause: "no record: its length is too small"}, 0, bad
+		return record{cause: "no record: its length is too small", group: -1}, 0, bad
 	case length > MaxEntry+frameHeader:
-		return record{cause: "no record: its length is too large"}, 0, bad
+		return record{cause: "no record: its length is too large", group: -1}, 0, bad
 	}
 	size = n + int(length)
 	frame := b[n:]
 	if len(frame) >= 2 && (frame[0] != magic0 || frame[1] != magic1) {
-		return record{cause: "no record: the magic bytes are missing"}, 0, bad
+		return record{cause: "no record: the magic bytes are missing", group: -1}, 0, bad
 	}
 	if len(frame) >= frameHeader {
 		rec.index = binary.LittleEndian.Uint64(frame[8:])
+	}
+	if len(frame) >= 4 && frame[2] == groupVersion && frame[3] == kindGroup {
+		size = n + frameHeader
+		if len(frame) < frameHeader {
+			rec.cause = "the header of a group breaks off"
+			return rec, size, partial
+		}
+		if binary.LittleEndian.Uint32(frame[4:]) != frameSum(frame[:frameHeader]) {
+			rec.cause = "the checksum of the header of a group is wrong"
+			return rec, size, bad
+		}
+		rec.group = int(length) - frameHeader
+		return rec, size, whole
 	}
 	if uint64(len(frame)) < length {
 		rec.cause = "the record breaks off"
@@ -112,7 +131,8 @@ func parseRecord(b []byte) (rec record, size int, v verdict) {
 		rec.cause = "the checksum of the record is wrong"
 		return rec, size, bad
 	}
-	if frame[2] != frameVersion || frame[3] != kindEntry {
+	rec.compressed = frame[2] == compressedVersion && frame[3] == kindCompressed
+	if !rec.compressed && (frame[2] != frameVersion || frame[3] != kindEntry) {
 		rec.cause = fmt.Sprintf("a record of version %d, kind %d needs a newer milepost", frame[2], frame[3])
 	}
 	rec.payload = frame[frameHeader:]

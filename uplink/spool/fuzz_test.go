@@ -11,7 +11,7 @@ import (
 // segmentOf is a segment with the entries from base on.
 func segmentOf(base uint64, payloads ...[]byte) (b []byte) {
 	for i, p := range payloads {
-		frame := appendFrame(nil, base+uint64(i), p)
+		frame := appendFrame(nil, frameVersion, kindEntry, base+uint64(i), p)
 		for n := uint64(len(frame)); ; n >>= 7 {
 			if n < 0x80 {
 				b = append(b, byte(n))
@@ -154,10 +154,7 @@ func FuzzSlots(f *testing.F) {
 	p := place{start: 1, acked: 5, accounted: reach{5, []Span{{7, 8}, {10, 10}}}, acknowledged: 5, note: []byte("note")}
 	for _, value := range [][]byte{h.encode(), p.encode(), nil} {
 		name := filepath.Join(memoryDir(f), "slots")
-		s, err := openSlots(disk{}, name, 0)
-		if err != nil {
-			f.Fatal(err)
-		}
+		s := slotFile{fs: disk{}, name: name}
 		s.put(value)
 		s.close()
 		data, err := os.ReadFile(name)

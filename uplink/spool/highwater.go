@@ -12,6 +12,7 @@ import "fmt"
 // the power went.
 type highWater struct {
 	clean     bool   // closed in order: next is exact
+	unsynced  bool   // any chapter may not be durable, as nobody asked for it
 	last      uint64 // the last index that stood in the chapters
 	after     uint64 // the last index known to have been given out
 	next      uint64 // the next index to give out
@@ -25,6 +26,11 @@ type highWater struct {
 	evictedEntries uint64
 	evictedBytes   uint64
 	quarantined    uint64 // bytes ever put in quarantine
+	discarded      uint64 // of them, deleted to keep it within its bound
+
+	// The times of the oldest and the newest evicted entry, in ns since 1970; 0
+	// for none.
+	evictedFrom, evictedUntil int64
 }
 
 const highWaterVersion = 2
@@ -36,8 +42,10 @@ const maxHoles = 200
 // write of a page.
 const reserveBlock = 4096
 
-// The value: version u64, flags u64 (bit 0: clean), then the numbers in the
-// order of the fields, u64 each; from version 2 on, the number of holes u64 and
+// The value: version u64, flags u64 (bit 0: clean, bit 1:
+// unsynced), then the numbers in the
+// order of the fields, u64 each; from version 2 on also those behind quarantined,
+// the number of holes u64 and
 // the holes, first and last index u64 each. What a later version appends is
 // ignored.
 func (h highWater) encode() []byte {
@@ -45,20 +53,27 @@ func (h highWater) encode() []byte {
 	if h.clean {
 		flags = 1
 	}
+	if h.unsynced {
+		flags |= 2
+	}
 	b := appendNumbers(nil, highWaterVersion, flags, h.last, h.after, h.next, h.reserved, h.removedTo,
 		h.evictedTo, h.evictedEntries, h.evictedBytes, h.quarantined)
+	b = appendNumbers(b, h.discarded, uint64(h.evictedFrom), uint64(h.evictedUntil))
 	return appendSpans(b, h.holes)
 }
 
 func parseHighWater(b []byte) (highWater, error) {
 	f := fields{b: b, ok: true}
 	version := f.uint64() // meta refuses what is too new
-	h := highWater{clean: f.uint64()&1 != 0}
+	flags := f.uint64()
+	h := highWater{clean: flags&1 != 0, unsynced: flags&2 != 0}
 	for _, n := range []*uint64{&h.last, &h.after, &h.next, &h.reserved, &h.removedTo,
 		&h.evictedTo, &h.evictedEntries, &h.evictedBytes, &h.quarantined} {
 		*n = f.uint64()
 	}
 	if version > 1 {
+		h.discarded = f.uint64()
+		h.evictedFrom, h.evictedUntil = int64(f.uint64()), int64(f.uint64())
 		h.holes = f.spans(0, maxHoles)
 	}
 	if !f.ok || h.after >= h.next || h.next > h.reserved+1 || h.evictedTo > h.removedTo || h.removedTo >= h.next {

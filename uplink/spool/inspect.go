@@ -100,7 +100,7 @@ func inspect(dir string) (info Info, findings []Finding, err error) {
 		}
 		info.Cursors = append(info.Cursors, CursorInfo{p.name, p.start, p.acked, p.accounted.islands, p.acknowledged, p.evicted, p.missing, p.skipped, p.note})
 	}
-	chapters, strange, err := readChapters(dir)
+	chapters, strange, later, err := readChapters(dir)
 	if err != nil {
 		return info, findings, fmt.Errorf("spool: %w", err)
 	}
@@ -112,18 +112,29 @@ func inspect(dir string) (info Info, findings []Finding, err error) {
 			info.Chapters = append(info.Chapters, ci)
 		}
 	}
+	// What stood in chapters when the mark was written first is there, or was
+	// removed by the time it was written last.
+	stored := later.removedTo
+	for _, h := range later.holes {
+		stored = max(stored, h.To)
+	}
+	for _, ch := range info.Chapters {
+		stored = max(stored, ch.Last)
+	}
+	if water.last > stored {
+		find("chapters", fmt.Sprintf("entries %d to %d are missing at the end", stored+1, water.last))
+	}
 	info.QuarantineBytes = treeBytes(filepath.Join(dir, "quarantine"))
 	return info, findings, nil
 }
 
 // readChapters lists the chapters in a spool's directory.
-func readChapters(dir string) (chapters []*chapter, strange []string, err error) {
+func readChapters(dir string) (chapters []*chapter, strange []string, water highWater, err error) {
 	if chapters, strange, err = listChapters(disk{}, filepath.Join(dir, "chapters")); err != nil {
-		return nil, nil, err
+		return nil, nil, water, err
 	}
 	// The mark is read after the names: what is no longer among them because it
 	// was released is noted in it by then.
-	var water highWater
 	if value, _, err := readSlots(disk{}, filepath.Join(dir, "high-water")); err == nil {
 		water, _ = parseHighWater(value)
 	}
@@ -137,7 +148,7 @@ func readChapters(dir string) (chapters []*chapter, strange []string, err error)
 			ch.last = ch.base - 1 // It is being removed: nobody misses what is not in it.
 		}
 	}
-	return chapters, strange, nil
+	return chapters, strange, water, nil
 }
 
 // inspectChapter reads a chapter. It reports false if the chapter is gone,
@@ -160,7 +171,21 @@ func inspectChapter(ch *chapter, newest bool, visit func(int64, record) bool) (C
 	if err != nil {
 		ci.Findings = append(ci.Findings, Finding{chapterFile(ch), -1, cause(err), newest})
 	}
-	found := scanSegment(data, ch.base, limit, visit)
+	var payload []byte
+	var unreadable []Finding
+	found := scanSegment(data, ch.base, limit, func(offset int64, rec record) bool {
+		if rec.compressed {
+			var err error
+			if payload, err = rec.appendPayload(payload[:0]); err != nil {
+				unreadable = append(unreadable, Finding{chapterFile(ch), offset, err.Error(), false})
+				return true
+			}
+			rec.payload = payload
+		}
+		return visit == nil || visit(offset, rec)
+	})
+	ci.Findings = append(ci.Findings, unreadable...)
+	found.entries -= uint64(len(unreadable))
 	ci.Bytes, ci.Entries, ci.Missing = int64(len(data)), found.entries, slices.Clone(found.lost)
 	for _, d := range found.damage {
 		ci.Findings = append(ci.Findings, Finding{chapterFile(ch), d.offset, d.cause, newest && d.offset >= found.end})
@@ -189,7 +214,7 @@ func Scan(dir string) iter.Seq2[Entry, error] {
 			yield(Entry{}, fmt.Errorf("spool %s: %w", dir, err))
 			return
 		}
-		chapters, _, err := readChapters(dir)
+		chapters, _, _, err := readChapters(dir)
 		if err != nil {
 			yield(Entry{}, fmt.Errorf("spool: %w", err))
 			return
@@ -226,17 +251,4 @@ func cause(err error) string {
 		return p.Err.Error()
 	}
 	return err.Error()
-}
-
-// treeBytes is the size of all files below dir.
-func treeBytes(dir string) (n int64) {
-	filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
-		if err == nil && e.Type().IsRegular() {
-			if info, err := e.Info(); err == nil {
-				n += info.Size()
-			}
-		}
-		return nil
-	})
-	return n
 }

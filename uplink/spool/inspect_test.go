@@ -51,7 +51,11 @@ func TestInspectChangesNothing(t *testing.T) {
 				tails++
 			}
 		}
-		if len(findings) != 3 || tails != 1 {
+		want := 3
+		if !crash {
+			want++ // It is known which entry the cut-off one was.
+		}
+		if len(findings) != want || tails != 1 {
 			t.Errorf("%v", findings)
 		}
 		if after := snapshot(t, dir); after != before {

@@ -74,9 +74,7 @@ func (p *place) decode(b []byte) error {
 
 // create makes the slot file and writes the position to it.
 func (p *place) create(fsys fileSystem, dir string) (err error) {
-	if p.slots, err = openSlots(fsys, filepath.Join(dir, p.name), 0); err != nil {
-		return err
-	}
+	p.slots = &slotFile{fs: fsys, name: filepath.Join(dir, p.name)}
 	if err = p.slots.put(p.encode()); err != nil {
 		p.slots.close()
 		fsys.Remove(filepath.Join(dir, p.name))

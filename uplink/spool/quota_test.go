@@ -41,7 +41,7 @@ func TestQuota(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if st := checkBalance(t, s); st.Bytes > opts.MaxBytes+batchBytes {
+		if st := checkBalance(t, s); st.Bytes > opts.MaxBytes+4*opts.ChapterBytes {
 			t.Fatalf("%d bytes", st.Bytes)
 		}
 	}

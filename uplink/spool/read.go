@@ -50,9 +50,10 @@ func (c *Cursor) Ready() <-chan struct{} { return c.p.wake }
 // entry yet.
 func (c *Cursor) TryNext(dst []byte) (Entry, error) {
 	for {
-		ch, size, last, err := c.locate()
-		if err != nil {
-			return Entry{}, err
+		var e Entry
+		ch, size, last, err := c.locate(dst, &e)
+		if err != nil || e.Index != 0 {
+			return e, err
 		}
 		rec, err := c.readRecord(ch, size, last)
 		if err != nil {
@@ -61,7 +62,15 @@ func (c *Cursor) TryNext(dst []byte) (Entry, error) {
 		if rec.index == 0 {
 			continue // Something was missing, and is accounted for.
 		}
-		e := Entry{Index: rec.index, Payload: append(dst[:0], rec.payload...), Missing: c.gone}
+		payload, err := rec.appendPayload(dst[:0])
+		if err != nil {
+			c.lose(ch, err.Error(), Span{rec.index, rec.index})
+			c.s.mu.Lock()
+			ch.damaged = true
+			c.s.mu.Unlock()
+			continue
+		}
+		e = Entry{Index: rec.index, Payload: payload, Missing: c.gone}
 		c.next, c.gone = rec.index+1, 0
 		return e, nil
 	}
@@ -69,8 +78,9 @@ func (c *Cursor) TryNext(dst []byte) (Entry, error) {
 
 // locate returns the chapter that holds the next entry, moving c.next over what
 // is acknowledged or known to be missing; and how far the chapter is written.
+// An entry that is still in memory it reads itself.
 // Where it returns ErrNone, it leaves word that the cursor wants to be woken.
-func (c *Cursor) locate() (ch *chapter, size int64, last uint64, err error) {
+func (c *Cursor) locate(dst []byte, e *Entry) (ch *chapter, size int64, last uint64, err error) {
 	s := c.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,11 +108,15 @@ func (c *Cursor) locate() (ch *chapter, size int64, last uint64, err error) {
 			}
 			break
 		}
-		if s.batched > 0 {
-			if err := s.flushLocked(); err != nil {
-				return nil, 0, 0, err
+		if g := s.groupAtLocked(c.next); g != nil {
+			if g.base > c.next {
+				c.skipLocked(g.base)
+				if next := c.p.accounted.beyond(c.next); next > c.next {
+					c.next = next
+					continue
+				}
 			}
-			continue
+			return nil, 0, 0, c.readMemoryLocked(g, dst, e)
 		}
 		c.skipLocked(s.next)
 		if s.ended {
@@ -120,6 +134,38 @@ func (c *Cursor) locate() (ch *chapter, size int64, last uint64, err error) {
 		}
 	}
 	return ch, ch.size, ch.last, nil
+}
+
+// groupAtLocked returns the first group that ends at the index or behind it.
+func (s *Spool) groupAtLocked(index uint64) *group {
+	for _, g := range s.groups {
+		if g.last >= index {
+			return g
+		}
+	}
+	return nil
+}
+
+// readMemoryLocked reads the entry c.next, which is in a group.
+func (c *Cursor) readMemoryLocked(g *group, dst []byte, e *Entry) error {
+	at := frameHeader
+	if c.inGroup == g.base && c.groupNext <= c.next {
+		at = c.groupAt
+	}
+	for {
+		rec, next := g.record(at)
+		if at = next; rec.index < c.next {
+			continue
+		}
+		payload, err := rec.appendPayload(dst[:0])
+		if err != nil {
+			return err
+		}
+		*e = Entry{Index: rec.index, Payload: payload, Missing: c.gone}
+		c.next, c.gone = rec.index+1, 0
+		c.inGroup, c.groupAt, c.groupNext = g.base, at, c.next
+		return nil
+	}
 }
 
 // skipLocked moves on to an index over entries that are missing or acknowledged.
@@ -147,10 +193,13 @@ func (c *Cursor) readRecord(ch *chapter, size int64, last uint64) (record, error
 			return record{}, nil
 		}
 		if err != nil {
-			return record{}, fmt.Errorf("spool: %w", err)
+			return record{}, c.refused(ch, err, last)
 		}
 		c.reader.open(f)
 		c.ch = ch
+		if size, err = c.opened(ch, f, size); err != nil {
+			return record{}, c.refused(ch, err, last)
+		}
 	}
 	for {
 		rec, err := c.reader.next(size)
@@ -163,6 +212,45 @@ func (c *Cursor) readRecord(ch *chapter, size int64, last uint64) (record, error
 			return c.salvage(ch, size, last)
 		}
 	}
+}
+
+// maxAttempts is how often a cursor tries to open a segment that the disk
+// refuses to open, before its entries count as lost.
+const maxAttempts = 3
+
+// refused returns the disk's error, or nil when that was the last attempt.
+func (c *Cursor) refused(ch *chapter, err error, last uint64) error {
+	c.s.mu.Lock()
+	ch.attempts++
+	over := ch.attempts >= maxAttempts
+	ch.damaged = ch.damaged || over
+	c.s.mu.Unlock()
+	if !over {
+		return fmt.Errorf("spool: %w", err)
+	}
+	c.lose(ch, err.Error(), Span{c.next, last})
+	return nil
+}
+
+// opened learns the size of a segment that could not be opened before.
+func (c *Cursor) opened(ch *chapter, f file, size int64) (int64, error) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	ch.attempts = 0
+	if ch.unreadable == nil {
+		return size, nil
+	}
+	info, err := f.Stat()
+	if err != nil {
+		c.reader.close()
+		return 0, err
+	}
+	ch.unreadable, ch.size = nil, info.Size()
+	if !ch.removed {
+		c.s.bytes += ch.size
+	}
+	ch.synced = ch.size
+	return ch.size, nil
 }
 
 // salvage looks through a whole chapter for the entry c.next after something

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"time"
 )
 
 // recover brings the directory into a state to go on from, and the Spool with
@@ -27,21 +29,19 @@ func (s *Spool) recover() error {
 	if err != nil {
 		return err
 	}
-	for _, dir := range []string{s.chaptersDir(), s.cursorsDir(), s.quarantineDir(), s.trashDir()} {
-		if err := ensureDir(s.fs, dir); err != nil {
+	for _, dir := range []string{s.quarantineDir(), s.trashDir(), s.chaptersDir(), s.cursorsDir()} {
+		if err := s.recoverDir(dir); err != nil {
 			return err
 		}
 	}
+	s.recoverNext()
 	// What a crash left in the trash was to be removed anyway.
 	if left, err := s.fs.ReadDir(s.trashDir()); err == nil {
 		for _, e := range left {
 			s.fs.RemoveAll(filepath.Join(s.trashDir(), e.Name()))
 		}
 	}
-	water, intact, err := s.recoverWater()
-	if err != nil {
-		return err
-	}
+	water, intact := s.recoverWater()
 	s.water = water
 	acked, err := s.recoverCursors()
 	if err != nil {
@@ -88,7 +88,7 @@ func (s *Spool) recover() error {
 		w.clean, w.reserved = true, s.next-1
 		w.quarantined += uint64(s.report.BytesQuarantined)
 		if err := s.putWaterLocked(w); err != nil {
-			return err
+			s.findFault("high-water", err)
 		}
 	}
 	// The file meta comes after the high-water mark: one without the other tells
@@ -96,12 +96,10 @@ func (s *Spool) recover() error {
 	if !known {
 		s.meta = newMeta()
 	}
-	if s.meta.version < formatVersion {
-		s.meta.version = formatVersion
-		if err := writeFile(s.fs, filepath.Join(s.dir, "meta"), s.meta.encode()); err != nil {
-			return err
-		}
+	if err := s.writeMeta(); err != nil {
+		s.findFault("meta", err)
 	}
+	s.boundQuarantine()
 	for _, f := range s.report.Findings {
 		s.log.Warn("the spool was damaged and is repaired", "dir", s.dir, "finding", f)
 	}
@@ -115,6 +113,23 @@ func (s *Spool) recover() error {
 		s.markDirty()
 	}
 	return nil
+}
+
+// writeMeta writes the file meta where it is missing or of an older version. If
+// that fails, the next sync tries again.
+func (s *Spool) writeMeta() error {
+	if s.meta.version == formatVersion {
+		return nil
+	}
+	if err := writeFile(s.fs, filepath.Join(s.dir, "meta"), s.meta.encode()); err != nil {
+		return fmt.Errorf("spool: writing meta: %w", err)
+	}
+	s.meta.version = formatVersion
+	return nil
+}
+
+func (s *Spool) findFault(name string, err error) {
+	s.report.Findings = append(s.report.Findings, Finding{File: name, Offset: -1, Cause: "it could not be written, which is tried again: " + err.Error()})
 }
 
 // newlyMissing reports the used indexes behind the last stored one that the
@@ -136,6 +151,30 @@ func (s *Spool) newlyMissing(stored, used uint64, water highWater) {
 	}
 }
 
+// recoverDir makes a directory below the spool's, or anew where something else
+// stands there.
+func (s *Spool) recoverDir(dir string) error {
+	if err := ensureDir(s.fs, dir); err != nil {
+		return err
+	}
+	f, err := s.fs.OpenFile(dir, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	f.Close()
+	if err != nil || info.IsDir() {
+		return err
+	}
+	name := filepath.Base(dir)
+	aside := dir + ".set-aside." + strconv.FormatInt(time.Now().UnixNano(), 36)
+	if err := s.fs.Rename(dir, aside); err != nil {
+		return err
+	}
+	s.report.Findings = append(s.report.Findings, Finding{File: name, Offset: -1, Cause: "it is no directory: it is now " + filepath.Base(aside)})
+	return ensureDir(s.fs, dir)
+}
+
 // recoverMeta reads the file meta and reports whether there was a good one.
 func (s *Spool) recoverMeta() (known bool, err error) {
 	name := filepath.Join(s.dir, "meta")
@@ -145,36 +184,31 @@ func (s *Spool) recoverMeta() (known bool, err error) {
 		return true, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
-	case errors.Is(err, errDamaged):
-		if err := ensureDir(s.fs, s.quarantineDir()); err != nil {
-			return false, err
-		}
-		s.setAsideFile("meta")
-		return false, nil
+	case errors.Is(err, ErrNewer):
+		return false, err
 	}
-	return false, err
+	if err := ensureDir(s.fs, s.quarantineDir()); err != nil {
+		return false, err
+	}
+	s.setAsideFile("meta", err)
+	return false, nil
 }
 
 // recoverWater reads the high-water mark and opens it for writing.
-func (s *Spool) recoverWater() (w highWater, intact bool, err error) {
+func (s *Spool) recoverWater() (w highWater, intact bool) {
 	name := filepath.Join(s.dir, "high-water")
 	value, write, err := readSlots(s.fs, name)
 	if err == nil {
 		w, err = parseHighWater(value)
 	}
-	switch {
-	case err == nil:
-		intact = true
-	case errors.Is(err, errDamaged):
-		s.setAsideFile("high-water")
+	if err != nil {
 		w, write = highWater{next: 1}, 0
-	case errors.Is(err, fs.ErrNotExist):
-		w = highWater{next: 1}
-	default:
-		return w, false, err
 	}
-	s.waterSlots, err = openSlots(s.fs, name, write)
-	return w, intact, err
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.setAsideFile("high-water", err)
+	}
+	s.waterSlots = &slotFile{fs: s.fs, name: name, write: write}
+	return w, err == nil
 }
 
 // recoverCursors reads all cursors and returns the highest index that one has
@@ -185,7 +219,7 @@ func (s *Spool) recoverCursors() (acked uint64, err error) {
 		return 0, err
 	}
 	for _, f := range files {
-		if !validName(f.Name()) || !f.Type().IsRegular() {
+		if !validName(f.Name()) {
 			continue
 		}
 		name := filepath.Join(s.cursorsDir(), f.Name())
@@ -194,32 +228,28 @@ func (s *Spool) recoverCursors() (acked uint64, err error) {
 		if err == nil {
 			err = p.decode(value)
 		}
-		if errors.Is(err, errDamaged) {
-			s.setAsideFile(filepath.Join("cursors", f.Name()))
-			p, write, err = newPlace(f.Name()), 0, nil
-		}
-		if err == nil {
-			p.slots, err = openSlots(s.fs, name, write)
-		}
 		if err != nil {
-			return 0, err
+			s.setAsideFile(filepath.Join("cursors", f.Name()), err)
+			p, write = newPlace(f.Name()), 0
 		}
+		p.slots = &slotFile{fs: s.fs, name: name, write: write}
 		s.cursors[p.name] = p
 		acked = max(acked, p.accounted.last())
 	}
 	return acked, nil
 }
 
-// setAsideFile keeps a copy of a damaged small file, which is about to be
-// written anew.
-func (s *Spool) setAsideFile(name string) {
-	cause := "the checksum is wrong: it is made anew"
-	data, err := readFile(s.fs, filepath.Join(s.dir, name), 1<<20)
-	if err == nil {
-		err = s.setAside(filepath.Base(name), data)
-	}
-	if err != nil {
+// setAsideFile keeps a small file that cannot be used in quarantine, and a new
+// one will be made: what stands on a page that the disk cannot read is not
+// written over.
+func (s *Spool) setAsideFile(name string, why error) {
+	cause := cause(why) + ": it is made anew"
+	path := filepath.Join(s.dir, name)
+	size := treeBytes(path)
+	if _, err := s.moveAway(path, "quarantine"); err != nil {
 		cause += ", and could not be kept: " + err.Error()
+	} else {
+		s.report.BytesQuarantined += size
 	}
 	s.report.Findings = append(s.report.Findings, Finding{File: name, Offset: -1, Cause: cause})
 }

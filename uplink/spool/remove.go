@@ -24,17 +24,22 @@ func (s *Spool) removeLocked(i int, to string) {
 	s.chapters = append(s.chapters[:i:i], s.chapters[i+1:]...)
 	s.trash = append(s.trash, &removal{ch: ch, to: to})
 
-	gone := reach{s.water.removedTo, s.water.holes}
-	if i > 0 {
-		gone = gone.with(Span{ch.after + 1, ch.last})
-	} else {
-		gone = gone.with(Span{1, ch.last})
+	s.goneLocked(Span{ch.after + 1, ch.last}, i == 0)
+}
+
+// goneLocked notes a span of indexes as removed on purpose; first says that
+// nothing stands before it.
+func (s *Spool) goneLocked(span Span, first bool) {
+	if first {
+		span.From = 1
 	}
+	gone := reach{s.water.removedTo, s.water.holes}
+	gone = gone.with(span)
 	// A hole with no chapter before it is none.
 	for oldest := s.oldestLocked(); len(gone.islands) > 0 && gone.islands[0].To < oldest; {
 		gone.floor, gone.islands = gone.islands[0].To, gone.islands[1:]
 	}
-	if gone.floor > ch.last {
+	if gone.floor > span.To {
 		for _, p := range s.cursors {
 			s.accountLocked(p, Span{1, gone.floor}, true) // before it forgets the hole
 		}
@@ -164,10 +169,7 @@ func (s *Spool) remove(r *removal) (err error) {
 	}
 	ch.closeLog()
 	s.mu.Unlock()
-	if ch.file != nil {
-		ch.file.Close()
-		ch.file = nil
-	}
+	ch.closeFile()
 	if r.moved == "" {
 		if r.moved, err = s.moveAway(ch.path, r.to); err != nil {
 			return fmt.Errorf("spool: removing a chapter: %w", err)
@@ -176,6 +178,7 @@ func (s *Spool) remove(r *removal) (err error) {
 			s.mu.Lock()
 			s.water.quarantined += uint64(ch.size)
 			s.mu.Unlock()
+			s.boundQuarantine()
 		}
 	}
 	if r.to == "trash" {

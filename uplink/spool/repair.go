@@ -52,6 +52,10 @@ func (s *Spool) recoverChapters() (used uint64, err error) {
 			// A crash came between the high-water mark and the removal.
 			s.trash = append(s.trash, &removal{ch: ch, to: "trash"})
 			continue
+		case ch.unreadable != nil && ch.last >= ch.base:
+			// Reading it is tried again when a cursor comes to it.
+			s.finding(ch, -1, cause(ch.unreadable))
+			ch.size = 0
 		case !newest && ch.last < ch.base, !newest && ch.size <= 0:
 			// Nothing is in it, or what is in it stands in the next one as well.
 			if ch.last >= ch.base {
@@ -69,6 +73,36 @@ func (s *Spool) recoverChapters() (used uint64, err error) {
 	return used, nil
 }
 
+// recoverNext sees to a chapter that was prepared. It is empty, unless the power
+// went before it was known under its place's name: then it goes there now.
+func (s *Spool) recoverNext() {
+	ch := &chapter{path: s.nextDir(), name: segmentName(1)}
+	data, err := readFile(s.fs, ch.segment(), maxChapterBytes)
+	var first uint64
+	if err == nil {
+		scanSegment(data, 1, maxIndex, func(_ int64, rec record) bool {
+			first = rec.index
+			return false
+		})
+	}
+	if first > 0 {
+		place := filepath.Join(s.chaptersDir(), chapterName(first, first-1))
+		if s.fs.Rename(ch.path, place) == nil {
+			return // The sync at the end of Open covers the new name.
+		}
+	}
+	if _, e := s.fs.ReadDir(ch.path); errors.Is(e, fs.ErrNotExist) {
+		return
+	}
+	to := "trash"
+	if err == nil && len(data) > 0 {
+		to = "quarantine"
+	}
+	if _, err := s.moveAway(ch.path, to); err != nil {
+		s.report.Findings = append(s.report.Findings, Finding{File: "next", Offset: -1, Cause: "it could not be moved away: " + err.Error()})
+	}
+}
+
 // listChapters finds the chapters below dir, ascending, and the names of what
 // is no chapter. Their last indexes are not known yet, and base-1.
 func listChapters(fsys fileSystem, dir string) (chapters []*chapter, strange []string, err error) {
@@ -82,15 +116,22 @@ func listChapters(fsys fileSystem, dir string) (chapters []*chapter, strange []s
 			strange = append(strange, e.Name())
 			continue
 		}
-		ch := &chapter{path: filepath.Join(dir, e.Name()), base: base, after: after, last: base - 1, size: -1, done: true, named: true}
-		if f, err := fsys.OpenFile(ch.segment(), os.O_RDONLY, 0); err == nil {
+		ch := &chapter{path: filepath.Join(dir, e.Name()), base: base, after: after, last: base - 1, size: -1, done: true, named: true, placed: true}
+		// Up to version 1 a segment was named after its first index.
+		ch.name = segmentName(1)
+		f, err := fsys.OpenFile(ch.segment(), os.O_RDONLY, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			ch.name = segmentName(base)
+			f, err = fsys.OpenFile(ch.segment(), os.O_RDONLY, 0)
+		}
+		if err == nil {
 			if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 				ch.size = info.Size()
 				ch.synced = ch.size
 			}
 			f.Close()
-		} else if errors.Is(err, fs.ErrPermission) {
-			return nil, nil, err
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			ch.unreadable = err
 		}
 		chapters = append(chapters, ch)
 	}
@@ -120,10 +161,15 @@ func joinChapters(chapters []*chapter, holes []Span) {
 // any entry is moved away, and its last index is base-1.
 func (s *Spool) repairNewest(ch *chapter) (seen uint64, err error) {
 	var data []byte
-	if ch.size > 0 {
-		if data, err = readFile(s.fs, ch.segment(), ch.size); err != nil {
-			return 0, err
-		}
+	if ch.size > 0 || ch.unreadable != nil {
+		data, ch.unreadable = readFile(s.fs, ch.segment(), maxChapterBytes+MaxEntry)
+	}
+	if ch.unreadable != nil && s.water.last >= ch.base {
+		ch.last = s.water.last // It stays, and is tried again when a cursor comes to it.
+		return ch.last, nil
+	}
+	if ch.unreadable != nil {
+		s.finding(ch, -1, cause(ch.unreadable))
 	}
 	found := scanSegment(data, ch.base, maxIndex, nil)
 	for _, d := range found.damage {
@@ -133,7 +179,7 @@ func (s *Spool) repairNewest(ch *chapter) (seen uint64, err error) {
 	if found.entries == 0 {
 		ch.last = ch.base - 1
 		to := "quarantine"
-		if len(data) == 0 {
+		if len(data) == 0 && ch.unreadable == nil {
 			to = "trash" // It was made and then not written to.
 		}
 		if _, err := s.moveAway(ch.path, to); err != nil {
@@ -141,9 +187,12 @@ func (s *Spool) repairNewest(ch *chapter) (seen uint64, err error) {
 			return found.seen, nil
 		}
 		s.report.BytesQuarantined += int64(len(data))
-		return found.seen, s.fs.SyncDir(s.chaptersDir())
+		return found.seen, nil
 	}
 	ch.last, ch.size, ch.lost = found.last, int64(len(data)), found.lost
+	if found.groups >= 0 {
+		ch.nextEntry = ch.firstEntry() + uint64(found.groups)
+	}
 	if len(found.damage) > 0 {
 		s.repairSegment(ch, data, found)
 	}
@@ -205,15 +254,17 @@ func (s *Spool) resumeChapter() {
 		return
 	}
 	if !s.water.clean {
-		for _, ch := range s.chapters[max(0, n-maxUnsynced-3):] {
-			if f, err := s.fs.OpenFile(ch.segment(), os.O_RDWR, 0); err == nil {
-				ch.file, ch.named, ch.synced = f, false, 0
-			}
+		first := 0
+		if !s.water.unsynced {
+			first = max(0, n-maxUnsynced-4)
+		}
+		for _, ch := range s.chapters[first:] {
+			ch.named, ch.placed, ch.synced = false, false, 0
 		}
 	}
 	ch := s.chapters[n-1]
 	files, err := s.fs.ReadDir(ch.path)
-	if err != nil || len(files) != 1 || ch.damaged || len(ch.lost) > 0 || ch.last+1 != s.next || ch.size >= s.opts.ChapterBytes {
+	if err != nil || len(files) != 1 || ch.nextEntry == 0 || ch.damaged || len(ch.lost) > 0 || ch.last+1 != s.next || ch.size >= s.opts.ChapterBytes {
 		return
 	}
 	if ch.file == nil {
@@ -222,7 +273,7 @@ func (s *Spool) resumeChapter() {
 			return
 		}
 	}
-	if err := ch.openLog(); err != nil {
+	if err := ch.openLog(s.fs, ch.firstEntry()); err != nil {
 		s.finding(ch, -1, "it is not continued: "+err.Error())
 		return
 	}
@@ -236,5 +287,5 @@ func (s *Spool) finding(ch *chapter, offset int64, cause string) {
 
 // chapterFile is the segment's name below the spool's directory.
 func chapterFile(ch *chapter) string {
-	return filepath.Join("chapters", filepath.Base(ch.path), segmentName(ch.base))
+	return filepath.Join("chapters", filepath.Base(ch.path), ch.name)
 }

@@ -28,6 +28,9 @@ type segment struct {
 	// seen is the highest index that can be made out, in unreadable bytes too:
 	// it was given to an entry once, whatever became of it.
 	seen uint64
+	// groups is how many entries tidwall/wal counts in it; -1 where it could not
+	// open it.
+	groups int
 }
 
 // scanSegment reads all records of a segment whose first index is base, up to
@@ -35,15 +38,33 @@ type segment struct {
 // returns false. After damage it looks for the next whole record, so one bad
 // byte costs one entry. Records beyond limit are superseded by a later chapter
 // and no damage.
-func scanSegment(data []byte, base, limit uint64, visit func(offset int64, rec record) bool) segment {
-	found := segment{last: base - 1, seen: base - 1}
+func scanSegment(data []byte, base, limit uint64, visit func(offset int64, rec record) bool) (found segment) {
+	found = segment{last: base - 1, seen: base - 1}
 	// Looking for a record costs a checksum a candidate. Real damage has few;
 	// the allowance bounds what bytes made for the purpose can cost.
 	allowance := 16*int64(len(data)) + 1<<20
+	groupEnd, torn := 0, false // of tidwall/wal's last entry
+	defer func() {
+		if torn || len(found.damage) > 0 || groupEnd != len(data) {
+			found.groups = -1
+		}
+	}()
 	for offset := 0; offset < len(data); {
 		rec, size, v := parseRecord(data[offset:])
 		if v == whole && rec.index > limit {
 			break
+		}
+		if v == whole && offset == groupEnd {
+			found.groups++
+			groupEnd = offset + size + max(0, rec.group)
+		} else {
+			torn = torn || rec.group >= 0 || offset+size > groupEnd
+		}
+		if v == whole && rec.group >= 0 && rec.index > found.last {
+			found.seen = max(found.seen, rec.index)
+			offset += size
+			found.end = int64(offset)
+			continue
 		}
 		if v == whole && rec.index > found.last {
 			if rec.index > found.last+1 {
@@ -166,7 +187,10 @@ func (r *segmentReader) next(size int64) (record, error) {
 		case v == whole:
 			r.offset += int64(n)
 			r.window = r.window[n:]
-			return rec, nil
+			if rec.group < 0 {
+				return rec, nil
+			}
+			continue
 		case v == bad, int64(n) > left:
 			return rec, errDamaged
 		}

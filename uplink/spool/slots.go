@@ -32,10 +32,13 @@ const (
 	maxValue   = slotPage - slotHeader - 4
 )
 
-// slotFile is an open slot file. Not safe for concurrent use.
+// slotFile writes a slot file, which is opened, or made, when that is first
+// needed. Not safe for concurrent use.
 type slotFile struct {
+	fs    fileSystem
+	name  string
 	file  file
-	write uint64
+	write uint64 // number of the last write
 	buf   []byte
 }
 
@@ -46,6 +49,9 @@ var errDamaged = errors.New("damaged")
 // fs.ErrNotExist, errDamaged or the disk's.
 func readSlots(fsys fileSystem, name string) (value []byte, write uint64, err error) {
 	data, err := readFile(fsys, name, 2*slotPage)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		data, err = readFile(fsys, name, 2*slotPage) // Much hangs on it.
+	}
 	if err != nil {
 		return nil, 0, err
 	}
@@ -76,26 +82,35 @@ func parseSlot(b []byte) (value []byte, write uint64, ok bool) {
 	return b[slotHeader:end], binary.LittleEndian.Uint64(b[8:]), true
 }
 
-// openSlots opens a slot file for writing, whose last write had the given
-// number; the file and its name are made if need be.
-func openSlots(fsys fileSystem, name string, write uint64) (*slotFile, error) {
-	f, err := fsys.OpenFile(name, os.O_RDWR, 0)
+func (s *slotFile) open() (err error) {
+	if s.file != nil {
+		return nil
+	}
+	f, err := s.fs.OpenFile(s.name, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		f, err = fsys.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
-		if err == nil {
-			if err = fsys.SyncDir(filepath.Dir(name)); err != nil {
-				f.Close()
-			}
+		if f, err = s.fs.OpenFile(s.name, os.O_RDWR|os.O_CREATE, fileMode); err != nil {
+			return err
+		}
+		// Both pages now: a disk that is full later is then no obstacle.
+		if _, err = f.WriteAt(make([]byte, 2*slotPage), 0); err == nil {
+			err = s.fs.SyncDir(filepath.Dir(s.name))
+		}
+		if err != nil {
+			f.Close()
+			s.fs.Remove(s.name)
 		}
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		s.file = f
 	}
-	return &slotFile{file: f, write: write}, nil
+	return err
 }
 
 // put writes a value durably.
 func (s *slotFile) put(value []byte) error {
+	if err := s.open(); err != nil {
+		return err
+	}
 	write := s.write + 1
 	b := append(s.buf[:0], slotMagic...)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(value)))
@@ -103,18 +118,25 @@ func (s *slotFile) put(value []byte) error {
 	b = append(b, value...)
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 	s.buf = b
-	if _, err := s.file.WriteAt(b, int64(1-write%2)*slotPage); err != nil {
+	_, err := s.file.WriteAt(b, int64(1-write%2)*slotPage)
+	if err == nil {
+		err = s.file.Sync()
+	}
+	if err != nil {
+		// The same slot is written again, by a fresh handle: the other is whole.
+		s.close()
 		return err
 	}
-	if err := s.file.Sync(); err != nil {
-		return err
-	}
-	// After an error the same slot is written again: the other one is whole.
 	s.write = write
 	return nil
 }
 
-func (s *slotFile) close() error { return s.file.Close() }
+func (s *slotFile) close() {
+	if s.file != nil {
+		s.file.Close()
+		s.file = nil
+	}
+}
 
 // fields reads and writes the numbers in a value.
 type fields struct {

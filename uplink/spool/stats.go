@@ -3,12 +3,15 @@ package spool
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // counters are what Stats counts since Open. They are guarded by Spool.mu.
 type counters struct {
 	appended, released, missing    uint64
 	payloadBytes, segmentBytes     uint64
+	dropped, droppedBytes          uint64
+	droppedFrom, droppedUntil      time.Time
 	syncs, syncErrors, writeErrors uint64
 }
 
@@ -29,11 +32,31 @@ type Stats struct {
 	Released     uint64 // entries removed because all cursors had passed them
 	Missing      uint64 // entries found lost or unreadable, at Open and since
 
+	// State says where entries go at present, Cause why they do not go to disk,
+	// and Since when that began.
+	State State
+	Cause string
+	Since time.Time
+	// Dropped entries were not taken by Append, because the disk took nothing and
+	// memory was full, or no index could be reserved; and when the first and last
+	// were.
+	Dropped, DroppedBytes     uint64
+	DroppedFrom, DroppedUntil time.Time
+
 	// Since the spool was made: the entries that were evicted before all cursors
 	// had acknowledged them, the bytes of their chapters, and the last such
 	// index; and the damaged bytes that were set aside.
 	EvictedEntries, EvictedBytes, EvictedTo uint64
 	QuarantinedBytes                        uint64
+	// DiscardedBytes of those were deleted for Options.QuarantineBytes.
+	DiscardedBytes uint64
+
+	// WrittenBytes is how much was written to files: chapters, cursors and marks,
+	// but not what the file system adds. Slots count with what is written of them.
+	WrittenBytes uint64
+	// Amplification is WrittenBytes by PayloadBytes, 0 before the first entry.
+	Amplification float64
+	Opened        time.Time
 
 	Syncs       uint64 // fsync calls, those for names of files left out
 	SyncErrors  uint64
@@ -60,6 +83,37 @@ type CursorStats struct {
 	Skipped      uint64 // indexes set aside before a crash, or released before the cursor was made
 }
 
+// State says where entries go.
+type State int
+
+const (
+	Storing  State = iota // to disk
+	InMemory              // they wait in memory, or in the kernel's, as the disk fails
+	Dropping              // memory is full, too: the last one was not taken
+)
+
+func (s State) String() string {
+	switch s {
+	case Storing:
+		return "storing"
+	case InMemory:
+		return "in memory"
+	case Dropping:
+		return "dropping"
+	}
+	return "unknown"
+}
+
+func (s *Spool) stateLocked() State {
+	switch {
+	case s.dropping:
+		return Dropping
+	case s.failure != nil || s.syncFailure != nil:
+		return InMemory
+	}
+	return Storing
+}
+
 // Stats returns a snapshot.
 func (s *Spool) Stats() Stats {
 	s.mu.Lock()
@@ -67,11 +121,27 @@ func (s *Spool) Stats() Stats {
 	c := s.counters
 	st := Stats{
 		First: s.oldestLocked(), Next: s.next, Durable: s.durable,
-		Bytes: s.bytes + s.batched, Chapters: len(s.chapters),
+		Bytes: s.bytes + s.queued, Chapters: len(s.chapters),
 		Appended: c.appended, PayloadBytes: c.payloadBytes, SegmentBytes: c.segmentBytes, Released: c.released, Missing: c.missing,
 		EvictedEntries: s.water.evictedEntries, EvictedBytes: s.water.evictedBytes, EvictedTo: s.water.evictedTo, QuarantinedBytes: s.water.quarantined,
+		DiscardedBytes: s.water.discarded,
+		Dropped:        c.dropped, DroppedBytes: c.droppedBytes, DroppedFrom: c.droppedFrom, DroppedUntil: c.droppedUntil,
+		WrittenBytes: s.written.Load(), Opened: s.opened,
 		Syncs: c.syncs, SyncErrors: c.syncErrors, WriteErrors: c.writeErrors,
 		Entries: s.next - 1 - s.flushed,
+	}
+	if st.PayloadBytes > 0 {
+		st.Amplification = float64(st.WrittenBytes) / float64(st.PayloadBytes)
+	}
+	if st.State = s.stateLocked(); st.State != Storing {
+		cause := s.syncFailure
+		st.Since = s.syncFailedSince
+		if s.failure != nil {
+			cause, st.Since = s.failure, s.failingSince
+		}
+		if cause != nil {
+			st.Cause = cause.Error()
+		}
 	}
 	for _, ch := range s.chapters {
 		st.Entries += ch.entries()

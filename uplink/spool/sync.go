@@ -8,11 +8,8 @@ import (
 // run makes things durable until Close. The timer starts with the first change
 // after a sync, so an idle spool lets the disk sleep.
 func (s *Spool) run() {
-	defer close(s.stopped)
-	retry := s.interval
-	if retry <= SyncAlways {
-		retry = defaultSync
-	}
+	defer s.running.Done()
+	pause := minPause
 	var due <-chan time.Time
 	for {
 		var err error
@@ -29,16 +26,19 @@ func (s *Spool) run() {
 			err = s.sync(true)
 		case <-s.urgent:
 			err = s.sync(false)
+			s.prepare()
 		}
 		if err == nil {
 			s.complaint.over()
+			pause = minPause
 			continue
 		}
 		if s.complaint.due(err.Error()) {
 			s.log.Error("the spool cannot make entries durable and keeps trying", "dir", s.dir, "error", err)
 		}
 		if due == nil {
-			due = time.After(retry)
+			due = time.After(max(s.interval, pause))
+			pause = min(2*pause, maxPause)
 		}
 	}
 }
@@ -58,10 +58,23 @@ func (s *Spool) sync(all bool) (err error) {
 	if s.gone {
 		return ErrClosed
 	}
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.syncFailure == nil {
+			s.syncFailedSince = time.Now()
+		}
+		if err != nil || all {
+			s.syncFailure = err
+		}
+	}()
 	if e := s.syncChapters(all); e != nil {
 		err = e
 	}
 	if e := s.syncCursors(); err == nil {
+		err = e
+	}
+	if e := s.writeMeta(); err == nil {
 		err = e
 	}
 	if e := s.removeChapters(); err == nil {
@@ -78,9 +91,11 @@ func (s *Spool) syncChapters(all bool) (err error) {
 		done bool
 	}
 	var jobs []job
+	if all || s.interval == SyncNever && s.ackedAhead() {
+		err = s.store(true)
+	}
 	s.mu.Lock()
 	if all {
-		err = s.flushLocked()
 		if !s.water.clean && s.water.reserved < s.next+reserveBlock/2 {
 			// Ahead of need, so that Append seldom has to wait for it.
 			if e := s.reserveLocked(); err == nil {
@@ -89,11 +104,17 @@ func (s *Spool) syncChapters(all bool) (err error) {
 		}
 	}
 	for _, ch := range s.chapters {
-		if ch.file != nil && (all || ch.done) {
+		if s.interval == SyncNever && !all && ch.done {
+			ch.closeFile()
+		}
+		if !ch.durable() && (all || ch.done && s.interval != SyncNever) {
 			jobs = append(jobs, job{ch, ch.size, ch.last, ch.done})
 		}
 	}
 	flushed := s.flushed
+	if err != nil {
+		flushed = s.durable // What waits in memory is not durable.
+	}
 	s.mu.Unlock()
 
 	good := true
@@ -118,11 +139,20 @@ func (s *Spool) syncChapters(all bool) (err error) {
 	return err
 }
 
+// ackedAhead reports whether a cursor has acknowledged what is in memory only.
+func (s *Spool) ackedAhead() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.cursors {
+		if p.dirty && p.accounted.last() > s.flushed {
+			return true
+		}
+	}
+	return false
+}
+
 // syncChapter makes one chapter durable, and closes it if it is done.
 func (s *Spool) syncChapter(ch *chapter, size int64, done bool) error {
-	if !done && ch.named && ch.synced == size {
-		return nil
-	}
 	lost, err := ch.sync(s.fs, size)
 	s.mu.Lock()
 	s.counters.syncs++
@@ -130,14 +160,18 @@ func (s *Spool) syncChapter(ch *chapter, size int64, done bool) error {
 		s.mu.Unlock()
 		return nil
 	}
+	s.mu.Unlock()
 	if err != nil {
+		s.writing.Lock()
+		s.mu.Lock()
 		s.counters.syncErrors++
 		if ch == s.current {
 			s.finishLocked(ch)
 		}
 		done, size = true, ch.size
+		s.mu.Unlock()
+		s.writing.Unlock()
 	}
-	s.mu.Unlock()
 	if err != nil && ch.suspect {
 		lost, err = ch.sync(s.fs, size)
 	}
@@ -151,26 +185,30 @@ func (s *Spool) syncChapter(ch *chapter, size int64, done bool) error {
 		s.unsynced--
 		s.room.Broadcast()
 	}
-	closing := done && err == nil
-	f := ch.file
-	if closing {
-		ch.file = nil
-	}
 	s.mu.Unlock()
 	if done && log != nil {
 		log.Close() // Its own sync has nothing left to do; ours is the one that counts.
 	}
-	if closing {
-		f.Close()
+	if done && err == nil {
+		ch.closeFile()
 	}
 	return err
 }
 
+// syncCursors writes the cursors that have changed, but for those that are ahead
+// of what would be found after a crash.
 func (s *Spool) syncCursors() (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.failure != nil {
+		s.forgetLocked()
+	}
+	written := s.durable
+	if s.interval == SyncNever {
+		written = s.flushed
+	}
 	for _, p := range s.cursors {
-		if !p.dirty {
+		if !p.dirty || p.accounted.last() > max(written, p.persisted.last()) {
 			continue
 		}
 		value, accounted := p.encode(), p.accounted.clone()

@@ -51,7 +51,7 @@ var libraryRules = []struct {
 	{"github.com/tidwall/wal", []string{"uplink/spool"}, "what tidwall/wal lacks is made good in one place"},
 	{"go.yaml.in/yaml", []string{"cmd/internal/config"}, "configuration is read in one place"},
 	{"google.golang.org/protobuf/encoding/protowire", []string{"uplink"}, "the encodings are in uplink; only the varints are taken from protobuf, not its reflection (1.5 MB)"},
-	{"github.com/klauspost/compress", []string{"can/canlog"}, "compressed logs are canlog's"},
+	{"github.com/klauspost/compress", []string{"can/canlog", "uplink/spool"}, "compressed logs are canlog's, and compressed entries the spool's"},
 	{"golang.org/x/term", []string{"cmd/..."}, "terminals are the commands' business"},
 	{"golang.org/x/sys", []string{"can/socketcan", "sensors/...", "uplink/spool", "uplink/kafka", "cmd/..."}, "system calls stay where the system is the peer"},
 	{"go.einride.tech/can", []string{"can/cantest", "can/socketcan", "cmd/internal/bench"}, "its frames hold 8 bytes only: it is a peer to compare with, and is used where it is sound"},
