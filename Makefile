@@ -37,8 +37,10 @@ test-kernel: lab ## the tests of live buses, on a kernel's own CAN interfaces; n
 
 power: lab ## CUTS (200) power cuts on a disk that forgets; needs user-mode-linux, e2fsprogs
 	@POWERCUT_CUTS=$(CUTS) $(GO) test -count=1 -p 2 -v -run '^Test(PowerCut|Control)' -exec '$(UML) --modules nbd' $(TESTFLAGS) ./uplink/spool/powercut ./cmd/milepost
-brokers: ## the uplinks with real brokers (mosquitto), killed, hung and cut off
+
+brokers: ## the uplinks with real brokers, killed, hung and cut off; needs mosquitto, and java and mvn for Apache Kafka
 	@$(GO) test -count=1 $(TESTFLAGS) ./uplink/mqtt/... ./uplink/uplinktest/mosquitto/...
+	@MILEPOST_KAFKA=1 $(GO) test -count=1 -timeout 20m -run 'Real|Life' $(TESTFLAGS) ./uplink/kafka/... ./uplink/uplinktest/kafkaserver/...
 
 bench: ## speed and memory against other programs, as ratios within one run
 	@$(GO) run ./cmd/milepost-lab bench

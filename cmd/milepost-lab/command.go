@@ -32,6 +32,7 @@ usage: milepost-lab COMMAND …
   fleet     what a fleet does to its broker when that comes back
   bench     milepost against loops that do less than it, as ratios
   uml       a program in a Linux kernel of its own, for tests
+  kafka     a real Apache Kafka to try it with
 
 ` + "`milepost-lab COMMAND -h` explains a command and gives an example.\n"
 
@@ -53,7 +54,7 @@ func (inv *invocation) run(ctx context.Context) int {
 	case "-h", "-help", "--help", "help":
 		fmt.Fprint(inv.stdout, help)
 		return exitDone
-	case "demo", "fleet", "bench", bench.Loop, "uml", uml.InitCommand:
+	case "demo", "fleet", "bench", "kafka", "uml", bench.Loop, uml.InitCommand:
 	default:
 		fmt.Fprintf(inv.stderr, "milepost-lab: there is no command %q; `milepost-lab help` lists them\n", name)
 		return exitUsage
@@ -66,6 +67,8 @@ func (inv *invocation) run(ctx context.Context) int {
 		err = runFleet(inv, args)
 	case "bench":
 		err = bench.Run(ctx, inv.stdout, args)
+	case "kafka":
+		err = runKafka(ctx, inv, args)
 	case bench.Loop:
 		err = bench.RunLoop(inv.stdout, args)
 	case "uml":

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"time"
 
@@ -38,7 +39,7 @@ const largestBatch = 1_000_012
 
 // lingering lets batches fill up while their messages are made; the end of a Send
 // does not wait for it.
-const lingering = 50 * time.Millisecond
+const lingering = 10 * time.Millisecond
 
 func newProducer(o Options, extra ...kgo.Opt) (*producer, error) {
 	o, t, err := o.withDefaults()
@@ -76,7 +77,7 @@ func (p *producer) connect(ctx context.Context) (err error) {
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), // as Kafka's own clients hash keys
 		kgo.ProducerBatchCompression(codecs[p.o.Compression], kgo.NoCompression()),
 		kgo.ProducerBatchMaxBytes(int32(p.limit)),
-		kgo.MaxBufferedBytes(p.o.MaxBuffered),
+		kgo.MaxBufferedRecords(math.MaxInt32), // the outbox has its own limit
 		kgo.ProducerLinger(lingering),
 		kgo.ConnIdleTimeout(5 * time.Minute), // a gateway sends every few seconds, at worst
 		kgo.RetryBackoffFn(func(int) time.Duration { return 250 * time.Millisecond }),

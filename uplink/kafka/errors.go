@@ -22,14 +22,14 @@ func (p *producer) unreachable(ctx context.Context, err error) error {
 // explain is the error of a delivery that failed.
 func (p *producer) explain(err error, d *delivery) error {
 	where := ""
-	if len(d.failed) > 0 {
-		where = " topic " + d.failed[0].Topic + ":"
+	if d.failed > 0 {
+		where = " topic " + d.topic + ":"
 	}
 	if cause := p.dials.failure(); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w; last of all: %w", err, cause)
 	}
-	if n := len(d.failed); n > 0 {
-		err = fmt.Errorf("%d of %d messages are not acknowledged: %w", n, d.messages, err)
+	if d.failed > 0 {
+		err = fmt.Errorf("%d of %d messages are not acknowledged: %w", d.failed, d.messages, err)
 	}
 	return fmt.Errorf("kafka %s:%s %w%s", &p.target, where, err, nextStep(err))
 }

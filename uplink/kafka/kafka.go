@@ -58,7 +58,7 @@ func (s *Sink) Send(ctx context.Context, records []uplink.Record) error {
 		case errors.Is(err, kerr.MessageTooLarge) && ctx.Err() == nil && p.shrink(ctx, d):
 			// What comes before the first message that was refused has arrived; what
 			// comes behind it is sent again, so that copies at least are in order.
-			from += p.out.first(d.failed)
+			from += d.first
 			continue
 		}
 		p.drop()

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"strconv"
 	"time"
 
@@ -9,32 +10,36 @@ import (
 	"milepost/uplink"
 )
 
-// outbox makes messages of records, in memory that it uses again and again.
+// outbox makes messages of records, in chunks of memory that are used again as soon
+// as all of their messages have arrived. So what is sent at once may be of any
+// size.
 type outbox struct {
 	encoding  uplink.Encoding
 	constant  []kgo.RecordHeader // headers that all messages have
 	maxBuffer int
 
-	buffer  []byte // what the messages refer to
-	records []kgo.Record
-	headers []kgo.RecordHeader
-	firsts  []int // of each message: the position of its first record
-	made    time.Time
+	chunks chunks
+	d      *delivery // whose messages are made
+	chunk  *chunk    // that they go to, nil if there is none
+	now    time.Time
+
+	// Parts of messages that are the same for many.
+	device, boot []byte
+	bootID       uplink.BootID
 }
 
 const (
 	// maxRequest keeps an OTLP message well below the usual limit.
 	maxRequest = 512 << 10
 	// batchOverhead is more than what Kafka's format adds to a message alone in its
-	// batch: 61 bytes, some varints, the names of the headers.
+	// batch: 61 bytes, some varints, key and headers but for the constant ones.
 	batchOverhead = 256
-	// maxKept is the largest buffer that is kept for the next time, in bytes.
-	maxKept = 8 << 20
 )
 
 // format sets what does not change from message to message.
 func (b *outbox) format(o Options) {
 	b.encoding, b.maxBuffer = o.Encoding, o.MaxBuffered
+	b.chunks.limit(o.MaxBuffered)
 	if o.NoFormatHeaders {
 		return
 	}
@@ -52,34 +57,52 @@ func (b *outbox) format(o Options) {
 	b.constant = []kgo.RecordHeader{{Key: "content-type", Value: []byte(contentType)}, {Key: "schema", Value: []byte(schema)}}
 }
 
-// reset makes room for the messages of n records; what was made before must not be
-// in use any more.
-func (b *outbox) reset(n int) {
-	headers := 2 + len(b.constant)
-	if cap(b.records) < n {
-		b.records, b.headers = make([]kgo.Record, n), make([]kgo.RecordHeader, headers*n)
+// begin begins with the messages of a delivery.
+func (b *outbox) begin(d *delivery) {
+	b.d, b.now = d, time.Now()
+	b.chunks.used = 0
+}
+
+// room sees to it that there is a chunk with room. It waits for messages to arrive
+// where there can be no more chunks, and returns false when ctx is done first.
+func (b *outbox) room(ctx context.Context) bool {
+	if b.chunk != nil && b.chunk.full() {
+		b.end()
 	}
-	if cap(b.buffer) > maxKept {
-		b.buffer = nil
+	if b.chunk == nil {
+		b.chunk = b.chunks.take(ctx)
+		if b.chunk == nil {
+			return false
+		}
+		b.chunk.begin(b.d)
 	}
-	b.buffer, b.firsts, b.made = b.buffer[:0], b.firsts[:0], time.Now()
-	b.records, b.headers = b.records[:n], b.headers[:headers*n]
+	return true
+}
+
+// end says that no more messages go to the chunk.
+func (b *outbox) end() {
+	if b.chunk != nil {
+		b.chunk.release()
+		b.chunk = nil
+	}
 }
 
 // add makes the next message, of records[i] and, in an encoding that takes several,
 // of those up to records[end]. It returns nil and 0 if records[i] alone is larger
-// than limit.
+// than limit. There has to be room.
 func (b *outbox) add(records []uplink.Record, i, end int, topic string, frame []byte, limit int) (m *kgo.Record, n int) {
-	r := &records[i]
+	r, c := &records[i], b.chunk
+	if r.Device != string(b.device) {
+		b.device = []byte(r.Device)
+	}
+	if b.boot == nil || r.Boot != b.bootID {
+		b.boot, b.bootID = r.Boot.AppendString(nil), r.Boot
+	}
+	limit = min(limit, b.maxBuffer) - batchOverhead - len(b.device)
 	// Where the buffer has to move, messages before keep the old one.
-	start := len(b.buffer)
-	buf := append(b.buffer, r.Device...)
-	key := len(buf)
-	buf = r.Boot.AppendString(buf)
-	boot := len(buf)
-	buf = strconv.AppendUint(buf, r.Sequence, 10)
+	start := len(c.buffer)
+	buf := strconv.AppendUint(c.buffer, r.Sequence, 10)
 	seq := len(buf)
-	limit = min(limit, b.maxBuffer) - batchOverhead - (seq - start)
 	n = 1
 	if b.encoding == uplink.OTLP {
 		buf, n = b.encoding.AppendUpTo(buf, records[i:end], min(limit, maxRequest))
@@ -87,38 +110,23 @@ func (b *outbox) add(records []uplink.Record, i, end int, topic string, frame []
 		n = 0
 	}
 	if n == 0 {
+		c.buffer = buf[:start]
 		return nil, 0
 	}
-	b.buffer = buf
+	c.buffer = buf
 
-	at := len(b.firsts)
-	b.firsts = append(b.firsts, i)
-	width := 2 + len(b.constant)
-	headers := b.headers[at*width : (at+1)*width : (at+1)*width]
-	headers[0] = kgo.RecordHeader{Key: "boot", Value: buf[key:boot:boot]}
-	headers[1] = kgo.RecordHeader{Key: "seq", Value: buf[boot:seq:seq]}
-	copy(headers[2:], b.constant)
-	m = &b.records[at]
+	first := len(c.headers)
+	c.headers = append(c.headers,
+		kgo.RecordHeader{Key: "boot", Value: b.boot},
+		kgo.RecordHeader{Key: "seq", Value: buf[start:seq:seq]})
+	c.headers = append(c.headers, b.constant...)
+	m = c.add(i)
 	*m = kgo.Record{
-		Key:       buf[start:key:key],
+		Key:       b.device,
 		Value:     buf[seq:len(buf):len(buf)],
-		Headers:   headers,
-		Timestamp: b.made, // else the client asks for the time with each message
+		Headers:   c.headers[first:len(c.headers):len(c.headers)],
+		Timestamp: b.now, // else the client asks for the time with each message
 		Topic:     topic,
 	}
 	return m, n
-}
-
-// first is the position of the first record that is in one of the messages.
-func (b *outbox) first(messages []*kgo.Record) int {
-	in := make(map[*kgo.Record]bool, len(messages))
-	for _, m := range messages {
-		in[m] = true
-	}
-	for i, first := range b.firsts {
-		if in[&b.records[i]] {
-			return first
-		}
-	}
-	return 0
 }

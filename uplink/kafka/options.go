@@ -58,7 +58,8 @@ type Options struct {
 	// exist.
 	NoTopicCreation bool
 
-	// MaxBuffered limits what the client holds, in bytes (8 MiB).
+	// MaxBuffered limits the memory of messages under way, in bytes (8 MiB), and so
+	// the size of a message. A few are under way in a fraction of that.
 	MaxBuffered int
 	// DialTimeout limits connecting to a broker (10 s).
 	DialTimeout time.Duration

@@ -20,14 +20,16 @@ type delivery struct {
 	open atomic.Int64  // messages whose promise is open, and 1 until all are made
 	done chan struct{} // closed when there is none
 
-	mu       sync.Mutex
-	messages int
-	err      error         // the first one of a message
-	failed   []*kgo.Record // that message, and the others that failed
+	mu     sync.Mutex
+	failed int    // messages
+	err    error  // of the first one that failed
+	topic  string // of that one
+	first  int    // the position of the first record in any that failed
 
 	// What follows belongs to the goroutine that makes the messages until done.
-	poison  []int // positions of records that no message can hold
-	problem error // that kept the rest from being made
+	messages int
+	poison   []int // positions of records that no message can hold
+	problem  error // that kept the rest from being made
 }
 
 // produce makes messages of the records, hands them to the client, and waits until
@@ -44,7 +46,12 @@ func (p *producer) produce(ctx context.Context, records []uplink.Record, extra .
 		defer close(handed)
 		for _, m := range extra {
 			d.open.Add(1)
-			client.Produce(ctx, m, d.promise)
+			client.Produce(ctx, m, func(m *kgo.Record, err error) {
+				if err != nil {
+					d.fail(m.Topic, 0, err)
+				}
+				d.release()
+			})
 		}
 		p.hand(ctx, client, records, d)
 		d.release()
@@ -53,6 +60,7 @@ func (p *producer) produce(ctx context.Context, records []uplink.Record, extra .
 	defer func() {
 		cancel()
 		<-handed
+		p.out.chunks.tidy()
 	}()
 
 	// Where nothing moves the link is under suspicion; it is convicted sooner if
@@ -84,8 +92,8 @@ func (p *producer) produce(ctx context.Context, records []uplink.Record, extra .
 // hand makes the messages and hands them over. Once there is poison, the rest is
 // only searched for more: all of it has to be sent again.
 func (p *producer) hand(ctx context.Context, client *kgo.Client, records []uplink.Record, d *delivery) {
-	p.out.reset(len(records))
-	promise := d.promise
+	p.out.begin(d)
+	defer p.out.end()
 	for i := 0; i < len(records); {
 		if ctx.Err() != nil {
 			d.problem = ctx.Err()
@@ -109,6 +117,10 @@ func (p *producer) hand(ctx context.Context, client *kgo.Client, records []uplin
 				end++
 			}
 		}
+		if !p.out.room(ctx) {
+			d.problem = ctx.Err()
+			return
+		}
 		m, n := p.out.add(records, i, end, topic, frame, p.limit)
 		if m == nil {
 			d.poison = append(d.poison, i)
@@ -116,24 +128,22 @@ func (p *producer) hand(ctx context.Context, client *kgo.Client, records []uplin
 			continue
 		}
 		if len(d.poison) == 0 {
-			d.open.Add(1)
-			client.Produce(ctx, m, promise)
+			d.messages++
+			p.out.chunk.send(ctx, client, m)
 		}
 		i += n
 	}
 }
 
-// promise notes what became of a message.
-func (d *delivery) promise(m *kgo.Record, err error) {
+// fail notes that a message did not arrive, which begins with the record at
+// position first.
+func (d *delivery) fail(topic string, first int, err error) {
 	d.mu.Lock()
-	d.messages++
-	if err != nil {
-		if d.failed = append(d.failed, m); d.err == nil {
-			d.err = err
-		}
+	defer d.mu.Unlock()
+	if d.failed++; d.failed == 1 {
+		d.topic, d.first, d.err = topic, first, err
 	}
-	d.mu.Unlock()
-	d.release()
+	d.first = min(d.first, first)
 }
 
 func (d *delivery) release() {
@@ -164,7 +174,7 @@ func (p *producer) abandon(cancel func(), d *delivery) {
 func (p *producer) shrink(ctx context.Context, d *delivery) bool {
 	var told int
 	err := p.within(ctx, p.o.DialTimeout, func(ctx context.Context) (err error) {
-		told, err = maxMessageBytes(ctx, p.client, d.failed[0].Topic)
+		told, err = maxMessageBytes(ctx, p.client, d.topic)
 		return err
 	})
 	p.drop() // a client's limit is fixed

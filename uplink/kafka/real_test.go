@@ -257,7 +257,7 @@ func TestRealContract(t *testing.T) {
 
 func TestRealPositions(t *testing.T) {
 	server, link := startReal(t, kafkaserver.Options{})
-	testPositions(t, link.Addr(), server.AdminAddr())
+	testPositions(t, link, server.AdminAddr())
 }
 
 func TestRealKilled(t *testing.T) {

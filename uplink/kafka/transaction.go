@@ -52,16 +52,19 @@ type TransactionalSink struct {
 	t TransactionOptions
 
 	explicit bool // the brokers want to be told of a group before it commits (until Kafka 4)
-	// known is what is committed, by queue, as far as this client was told or has
-	// done it: nothing is known after an error. A client that nobody asked for a
-	// position must not commit one: it could overtake another process.
+	// known is what is committed, by queue, as far as it is known: not while a
+	// transaction goes on, nor after it has failed.
 	known map[string]progress
+	// session counts the clients. Only Position and Send begin one: a sink that did
+	// so to commit a position could overtake a process that has overtaken it.
+	session int
 }
 
 // progress is what is committed of a queue.
 type progress struct {
 	position []byte // nil: nothing yet
 	records  int64
+	session  int // that it is known from
 }
 
 // NewTransactional checks the options and makes a TransactionalSink. It does not
@@ -125,6 +128,7 @@ func (s *TransactionalSink) begin(ctx context.Context) error {
 		if err := s.p.connect(ctx); err != nil {
 			return s.p.unreachable(ctx, err)
 		}
+		s.session++
 		err := s.p.within(ctx, s.p.o.AckTimeout, func(ctx context.Context) error {
 			if explicit, err := s.isExplicit(ctx); err != nil {
 				return fmt.Errorf("ask for the version of transactions: %w", err)
@@ -166,7 +170,7 @@ func (s *TransactionalSink) isExplicit(ctx context.Context) (bool, error) {
 // fail ends what has gone wrong: the next attempt begins with a new client.
 func (s *TransactionalSink) fail(ctx context.Context, err error) error {
 	cause := s.p.dials.failure()
-	s.giveUp()
+	s.p.drop()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -174,12 +178,6 @@ func (s *TransactionalSink) fail(ctx context.Context, err error) error {
 		err = fmt.Errorf("%w; last of all: %w", err, cause)
 	}
 	return fmt.Errorf("kafka %s: %w%s", &s.p.target, err, nextStep(err))
-}
-
-// giveUp closes the client, and forgets what was committed.
-func (s *TransactionalSink) giveUp() {
-	s.p.drop()
-	clear(s.known)
 }
 
 // findTopic sees to it that the topic of the positions is there.
@@ -241,6 +239,7 @@ func (s *TransactionalSink) progress(ctx context.Context, queue string) (p progr
 			return err
 		})
 	})
+	p.session = s.session
 	if p.records = max(0, p.records); err == nil {
 		p.position, err = parsePosition(metadata)
 	}
@@ -309,7 +308,7 @@ func (s *TransactionalSink) Send(ctx context.Context, records []uplink.Record) e
 // SendAt implements uplink.Transactional.
 func (s *TransactionalSink) SendAt(ctx context.Context, records []uplink.Record, queue string, position []byte) error {
 	before, ok := s.known[queue]
-	if !ok {
+	if !ok || s.p.client == nil {
 		return errors.New("kafka: it is not known what is committed: ask for the position first")
 	}
 	if len(position) > maxPosition {
@@ -319,7 +318,16 @@ func (s *TransactionalSink) SendAt(ctx context.Context, records []uplink.Record,
 		return err
 	}
 	delete(s.known, queue)
-	after := progress{bytes.Clone(position), before.records + int64(len(records))}
+	if before.session != s.session { // another queue's Position has begun a new one
+		now, err := s.progress(ctx, queue)
+		if err == nil && !bytes.Equal(now.position, before.position) {
+			err = fmt.Errorf("another process with the transactional ID %s has committed a position of %s", s.t.ID, queue)
+		}
+		if err != nil {
+			return s.fail(ctx, err)
+		}
+	}
+	after := progress{bytes.Clone(position), before.records + int64(len(records)), s.session}
 	if after.position == nil {
 		after.position = []byte{} // as it will be read
 	}
@@ -337,11 +345,12 @@ func (s *TransactionalSink) transact(ctx context.Context, records []uplink.Recor
 	limited, cancel := context.WithTimeoutCause(ctx, s.t.Timeout, fmt.Errorf(
 		"the transaction took longer than %v, which is its time limit: send less at once, or allow more time", s.t.Timeout))
 	defer cancel()
-	if err := s.p.client.BeginTransaction(); err != nil {
+	client := s.p.client
+	if err := client.BeginTransaction(); err != nil {
 		return s.fail(ctx, err)
 	}
 	committed := make(chan error, 1)
-	go func() { committed <- s.commitPosition(limited, s.p.client, queue, after) }()
+	go func() { committed <- s.commitPosition(limited, client, queue, after) }()
 	var extra []*kgo.Record
 	if len(records) == 0 { // the client ends no transaction in which it has produced nothing
 		extra = append(extra, &kgo.Record{Topic: s.t.Topic, Key: []byte(s.t.ID)})
@@ -357,7 +366,7 @@ func (s *TransactionalSink) transact(ctx context.Context, records []uplink.Recor
 		return s.fail(ctx, fmt.Errorf("commit the position of %s in group %s: %w", queue, s.group(queue), err))
 	}
 	err = s.p.within(limited, s.t.Timeout, func(ctx context.Context) error {
-		return s.p.client.EndTransaction(ctx, kgo.TryCommit)
+		return client.EndTransaction(ctx, kgo.TryCommit)
 	})
 	if err != nil {
 		return s.fail(ctx, fmt.Errorf("end the transaction: %w", err))
@@ -369,13 +378,13 @@ func (s *TransactionalSink) transact(ctx context.Context, records []uplink.Recor
 func (s *TransactionalSink) notDelivered(ctx context.Context, d *delivery, err error, committed <-chan error, cancel func()) error {
 	refused := errors.Is(err, kerr.MessageTooLarge) && ctx.Err() == nil && s.p.shrink(ctx, d)
 	cancel()
-	s.giveUp()
+	s.p.drop()
 	<-committed
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case refused:
-		return fmt.Errorf("kafka %s: topic %s: %w: the transaction is aborted; the next one has batches of at most %d bytes", &s.p.target, d.failed[0].Topic, err, s.p.limit)
+		return fmt.Errorf("kafka %s: topic %s: %w: the transaction is aborted; the next one has batches of at most %d bytes", &s.p.target, d.topic, err, s.p.limit)
 	case err != nil:
 		return s.p.explain(err, d)
 	}

@@ -13,6 +13,7 @@ import (
 	"milepost/uplink/uplinktest"
 	"milepost/uplink/uplinktest/kafkabroker"
 	"milepost/uplink/uplinktest/kafkaserver"
+	"milepost/uplink/uplinktest/proxy"
 )
 
 var _ uplink.Transactional = (*kafka.TransactionalSink)(nil)
@@ -68,7 +69,7 @@ func committedIn(t *testing.T, encoding uplink.Encoding, address, topic string) 
 
 func transactional(t *testing.T, address, id string) *kafka.TransactionalSink {
 	t.Helper()
-	sink, err := kafka.NewTransactional(kafka.Options{URL: "kafka://" + address}, kafka.TransactionOptions{ID: id})
+	sink, err := kafka.NewTransactional(kafka.Options{URL: "kafka://" + address, AckTimeout: 3 * time.Second}, kafka.TransactionOptions{ID: id})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +78,8 @@ func transactional(t *testing.T, address, id string) *kafka.TransactionalSink {
 }
 
 // testPositions is what a Transactional promises about positions.
-func testPositions(t *testing.T, address, reader string) {
+func testPositions(t *testing.T, link *proxy.Proxy, reader string) {
+	address := link.Addr()
 	ask := func(sink *kafka.TransactionalSink, queue string) []byte {
 		t.Helper()
 		position, err := sink.Position(t.Context(), queue)
@@ -127,15 +129,40 @@ func testPositions(t *testing.T, address, reader string) {
 	if err := first.SendAt(t.Context(), uplinktest.Records(1001, 10), "live", []byte("zombie")); err == nil || !strings.Contains(err.Error(), "ask for the position") {
 		t.Errorf("SendAt after an error: %v, want to be told to ask for the position", err)
 	}
+	if err := first.SendAt(t.Context(), uplinktest.Records(1001, 10), "backlog", []byte("zombie")); err == nil || !strings.Contains(err.Error(), "ask for the position") {
+		t.Errorf("SendAt of another queue after an error: %v, want to be told to ask for the position", err)
+	}
 	if err := second.SendAt(t.Context(), uplinktest.Records(31, 10), "live", []byte("last")); err != nil {
 		t.Fatal(err)
 	}
+	if err := second.SendAt(t.Context(), nil, "backlog", []byte("moved")); err != nil {
+		t.Fatal(err)
+	}
+
+	// The first comes back. What it knew of the other queue is out of date.
 	if got := ask(first, "live"); string(got) != "last" {
 		t.Errorf("the first sink then finds the position %.10q", got)
 	}
+	err = first.SendAt(t.Context(), uplinktest.Records(1001, 10), "backlog", []byte("zombie"))
+	if err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("SendAt from a position that is no longer: %v", err)
+	}
+	ask(first, "live")
+	ask(first, "backlog")
+	link.Cut()
+	if err := first.SendAt(t.Context(), uplinktest.Records(41, 10), "live", []byte("cut")); err == nil {
+		t.Error("SendAt over a link that is cut succeeded")
+	}
+	link.Heal()
+	if got := ask(first, "live"); string(got) != "last" {
+		t.Errorf("after the cut the position is %.10q", got)
+	}
+	if err := first.SendAt(t.Context(), uplinktest.Records(41, 10), "backlog", []byte("goes on")); err != nil {
+		t.Errorf("SendAt of a queue that had nothing to do with the cut: %v", err)
+	}
 	records := committed(t, reader, "milepost.records")
-	if len(records) != 40 {
-		t.Fatalf("%d records are committed, want 40", len(records))
+	if len(records) != 50 {
+		t.Fatalf("%d records are committed, want 50", len(records))
 	}
 	for i := range records {
 		if records[i].Sequence != uint64(i)+1 {
@@ -148,7 +175,7 @@ func testPositions(t *testing.T, address, reader string) {
 func TestPositions(t *testing.T) {
 	for _, old := range []bool{false, true} {
 		broker, link := start(t, kafkabroker.Options{Old: old})
-		testPositions(t, link.Addr(), broker.Addr())
+		testPositions(t, link, broker.Addr())
 	}
 }
 

@@ -159,6 +159,15 @@ func (s *Server) PID() int {
 	return s.process.cmd.Process.Pid
 }
 
+// Ended returns a channel that is closed when the broker that runs has ended; nil
+// while there is none.
+func (s *Server) Ended() <-chan struct{} {
+	if s.process == nil {
+		return nil
+	}
+	return s.process.done
+}
+
 // Restart stops the broker if it runs, and starts it at the ports and with the
 // data that it had.
 func (s *Server) Restart(ctx context.Context) error {
@@ -180,9 +189,9 @@ func (s *Server) Restart(ctx context.Context) error {
 		return nil
 	case <-p.done:
 		s.process = nil
-		return fmt.Errorf("kafka server: it ended before it was ready: %s", s.lastLog())
+		return fmt.Errorf("kafka server: it ended before it was ready: %s", s.LastLog())
 	case <-timer.C:
-		err = fmt.Errorf("kafka server: not ready after %v: %s", startTimeout, s.lastLog())
+		err = fmt.Errorf("kafka server: not ready after %v: %s", startTimeout, s.LastLog())
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
@@ -210,7 +219,7 @@ func (s *Server) end(how func(*os.Process) error) error {
 	case <-time.After(startTimeout):
 		p.cmd.Process.Kill()
 		<-p.done
-		return fmt.Errorf("kafka server: it did not end within %v and was killed: %s", startTimeout, s.lastLog())
+		return fmt.Errorf("kafka server: it did not end within %v and was killed: %s", startTimeout, s.LastLog())
 	}
 }
 
@@ -246,7 +255,8 @@ func (s *Server) Memory() (int64, error) {
 	return 0, errors.New("kafka server: the system does not tell its memory")
 }
 
-func (s *Server) lastLog() string {
+// LastLog is the end of what the broker has logged.
+func (s *Server) LastLog() string {
 	text, err := os.ReadFile(s.log())
 	if err != nil {
 		return err.Error()
