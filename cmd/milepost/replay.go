@@ -189,8 +189,14 @@ func (f *replayFlags) replay(inv *invocation, logs []string, messages io.Writer)
 		Device:      f.device,
 		SpoolDir:    f.spoolDir,
 		Resume:      f.resume,
-		Spool:       spool.Options{Sync: c.Spool.Sync, ChapterBytes: int64(c.Spool.ChapterSize)},
-		Logger:      newLogger(messages, c),
+		Spool: spool.Options{
+			Sync: c.Spool.Sync, ChapterBytes: int64(c.Spool.ChapterSize),
+			MemoryBytes: int64(c.Spool.Memory), QuarantineBytes: int64(c.Spool.Quarantine),
+		},
+		Logger: newLogger(messages, c),
+	}
+	if f.configPath != "" && c.Spool.Compression == config.CompressionZstd {
+		r.Spool.Compression = spool.Zstd
 	}
 	if r.Workers == 0 {
 		r.Workers = runtime.GOMAXPROCS(0)

@@ -68,18 +68,91 @@ func writeStatus(w io.Writer, r *status.Report, now time.Time) {
 	}
 	fmt.Fprintf(w, "%14s  frames", gateway.Grouped(r.Frames))
 	if !r.EventTime.IsZero() {
-		fmt.Fprintf(w, ", up to %s", r.EventTime.UTC().Format("2006-01-02 15:04:05 UTC"))
+		fmt.Fprintf(w, ", up to %s", second(r.EventTime))
 	}
 	fmt.Fprintln(w)
 	fmt.Fprintf(w, "%14s  entries in the spool %s, %.1f MiB in %s\n", gateway.Grouped(r.Spool.Entries), r.Spool.Dir, float64(r.Spool.Bytes)/(1<<20), plural(r.Spool.Chapters, "chapter"))
-	for _, s := range r.Sinks {
-		state := "up"
-		if !s.Up {
-			state = "DOWN"
+	writeSpoolStatus(w, &r.Spool)
+	for i := range r.Sinks {
+		writeSinkStatus(w, &r.Sinks[i], now)
+	}
+}
+
+func writeSpoolStatus(w io.Writer, s *status.Spool) {
+	fmt.Fprintf(w, "%14s  written to the disk, %s an hour; %.2f times the records' own bytes\n",
+		byteSize(float64(s.WrittenBytes)), byteSize(s.WrittenPerHour), s.Amplification)
+	if s.Cause != "" {
+		fmt.Fprintf(w, "%14s  the spool is %s since %s: %s\n", "", s.State, second(s.Since), s.Cause)
+	}
+	for _, lost := range []struct {
+		entries     uint64
+		what        string
+		from, until time.Time
+	}{
+		{s.Evicted, "evicted to make room", s.EvictedFrom, s.EvictedUntil},
+		{s.Dropped, "dropped while the disk took nothing", s.DroppedFrom, s.DroppedUntil},
+		{s.Missing, "lost to damage", time.Time{}, time.Time{}},
+	} {
+		if lost.entries == 0 {
+			continue
 		}
-		fmt.Fprintf(w, "%14s  records delivered to %s, which is %s; %s wait\n", gateway.Grouped(s.Sent), s.Name, state, plural(s.Waiting, "entry"))
-		if s.LastError != "" {
-			fmt.Fprintf(w, "%14s  %s\n", "", s.LastError)
+		fmt.Fprintf(w, "%14s  %s", gateway.Grouped(lost.entries), "entries "+lost.what)
+		if !lost.from.IsZero() {
+			fmt.Fprintf(w, ", from %s to %s", second(lost.from), second(lost.until))
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+func writeSinkStatus(w io.Writer, s *status.Sink, now time.Time) {
+	state := "up"
+	if !s.Up {
+		state = "DOWN"
+		if !s.Since.IsZero() {
+			state += fmt.Sprintf(" for %s", now.Sub(s.Since).Round(time.Second))
 		}
 	}
+	fmt.Fprintf(w, "%14s  records delivered to %s, which is %s; %s wait\n", gateway.Grouped(s.Sent), s.Name, state, plural(s.Waiting, "entry"))
+	if s.LastError != "" {
+		fmt.Fprintf(w, "%14s  %s\n", "", s.LastError)
+	}
+	if !s.Up && s.NextTry.After(now) {
+		fmt.Fprintf(w, "%14s  next try in %s\n", "", s.NextTry.Sub(now).Round(100*time.Millisecond))
+	}
+	b := s.Budget
+	if b == nil {
+		return
+	}
+	for _, period := range []struct {
+		name        string
+		used, limit uint64
+		reset       time.Time
+	}{{"day", b.DayUsed, b.DayLimit, b.DayReset}, {"month", b.MonthUsed, b.MonthLimit, b.MonthReset}} {
+		if period.limit > 0 {
+			fmt.Fprintf(w, "%14s  of %s a %s are used up, until %s\n", byteSize(float64(period.used)), byteSize(float64(period.limit)), period.name, second(period.reset))
+		}
+	}
+	switch {
+	case b.Exhausted:
+		fmt.Fprintf(w, "%14s  the budget is used up: everything waits\n", "")
+	case b.Restricted:
+		fmt.Fprintf(w, "%14s  the budget is nearly used up: only what is important goes out\n", "")
+	}
+	if b.Error != "" {
+		fmt.Fprintf(w, "%14s  the budget's state: %s\n", "", b.Error)
+	}
+}
+
+// second writes a time to the second.
+func second(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// byteSize writes a number of bytes with a unit.
+func byteSize(n float64) string {
+	for _, unit := range []string{"B", "KiB", "MiB"} {
+		if n < 1024 {
+			return fmt.Sprintf("%.4g %s", n, unit)
+		}
+		n /= 1024
+	}
+	return fmt.Sprintf("%.4g GiB", n)
 }

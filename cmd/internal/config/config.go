@@ -96,6 +96,10 @@ type Spool struct {
 	Sync        time.Duration
 	MaxSize     Size
 	ChapterSize Size
+	Compression Compression
+	// Memory is what may wait in memory while the disk fails, Quarantine the most
+	// that is kept of what was damaged.
+	Memory, Quarantine Size
 }
 
 // SinkType names what a sink delivers to.

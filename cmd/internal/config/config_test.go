@@ -142,7 +142,7 @@ func TestParseErrors(t *testing.T) {
 		{"lateness: 10s", `1:11: clock_step (10s) must be more than lateness (10s): a smaller jump back is only late`},
 		{"clock_step: 500ms", `1:13: clock_step (500ms) must be more than lateness (1s): a smaller jump back is only late`},
 		{"spool: {max_size: 1024}", `1:19: max_size: want a size from 1MiB to 1048576GiB, such as 64KiB or 10MB, not "1024"`},
-		{"spool: {max_size: 3MiB}", `1:19: max_size (3MiB) is less than four times chapter_size (1MiB)`},
+		{"spool: {max_size: 1MiB}", `1:19: max_size (1MiB) is less than four times chapter_size (512KiB)`},
 		{"spool: {sync: often}", `1:15: sync: want always, never or a duration from 1ms to 1h, not "often"`},
 		{"match: exakt", `1:8: match: want auto, exact or j1939, not "exakt"`},
 		{"metrics: {listen: 9464}", `1:19: listen: want host:port, such as 127.0.0.1:9464, or "", not a number; in quotes it is a text`},

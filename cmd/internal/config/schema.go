@@ -26,7 +26,10 @@ func defaults() *Config {
 			Dir:         "/var/lib/milepost/spool",
 			Sync:        time.Second,
 			MaxSize:     1 << 30,
-			ChapterSize: 1 << 20,
+			ChapterSize: 512 << 10,
+			Compression: CompressionZstd,
+			Memory:      4 << 20,
+			Quarantine:  16 << 20,
 		},
 		Log: Log{Level: slog.LevelInfo, Format: LogText},
 	}
@@ -147,7 +150,13 @@ func (s *Spool) fields() []field {
 		{key: "max_size", value: size(&s.MaxSize, 1<<20, 1<<50),
 			doc: "The most that the folder may hold. The oldest records make room for new ones, and are counted. At least four chapters."},
 		{key: "chapter_size", value: size(&s.ChapterSize, 64<<10, 1<<30),
-			doc: "The unit in which the disk is given back."},
+			doc: "The unit in which the disk is given back. At full speed about five times as much memory is in use."},
+		{key: "compression", value: enum(&s.Compression, CompressionZstd, CompressionNone),
+			doc: "How records are kept: compressed they take about half as much, and wear the flash half as much. A replay without a configuration does not compress."},
+		{key: "memory", value: size(&s.Memory, 64<<10, 1<<30),
+			doc: "How much may wait in memory while the disk is full, read-only or broken. What comes beyond that is dropped and counted."},
+		{key: "quarantine_size", value: size(&s.Quarantine, 64<<10, 1<<40),
+			doc: "How much is kept of what was found damaged, for whoever wants to look at it. The oldest of it is deleted first."},
 	}
 }
 

@@ -45,12 +45,38 @@ type Spool struct {
 	Next     uint64 `json:"next"`
 	Durable  uint64 `json:"durable"`
 	Chapters int    `json:"chapters"`
+	// State is storing, in memory or dropping; the last two have a cause and
+	// began at Since.
+	State string    `json:"state"`
+	Cause string    `json:"cause,omitempty"`
+	Since time.Time `json:"since,omitzero"`
+	// WrittenBytes went to the disk in this run, WrittenPerHour of them in an hour
+	// on average; Amplification is what that is of the records' own bytes.
+	WrittenBytes   uint64  `json:"written_bytes"`
+	WrittenPerHour float64 `json:"written_bytes_per_hour"`
+	Amplification  float64 `json:"write_amplification"`
+	// Evicted entries were deleted for the quota before every sink had them, since
+	// the spool was made; Dropped ones were not taken in this run. Each with the
+	// range of times.
+	Evicted      uint64    `json:"evicted"`
+	EvictedFrom  time.Time `json:"evicted_from,omitzero"`
+	EvictedUntil time.Time `json:"evicted_until,omitzero"`
+	Dropped      uint64    `json:"dropped"`
+	DroppedFrom  time.Time `json:"dropped_from,omitzero"`
+	DroppedUntil time.Time `json:"dropped_until,omitzero"`
+	Missing      uint64    `json:"missing"`
 }
 
 // Sink is the state of the delivery to a sink.
 type Sink struct {
 	Name string `json:"name"`
 	Up   bool   `json:"up"`
+	// Since is when Up changed last, NextTry when a sink that is down is tried
+	// again.
+	Since   time.Time `json:"since,omitzero"`
+	NextTry time.Time `json:"next_try,omitzero"`
+	// Traffic is the bytes that went over the wire in this run, both ways.
+	Traffic uint64 `json:"traffic_bytes"`
 	// Sent records were delivered; Waiting entries are in the spool for it.
 	Sent      uint64 `json:"sent"`
 	Waiting   uint64 `json:"waiting_entries"`
@@ -59,6 +85,23 @@ type Sink struct {
 	LastError string `json:"last_error,omitempty"`
 	// Delivered is the end of the newest window that was delivered in this run.
 	Delivered time.Time `json:"delivered,omitzero"`
+	// Budget is there where one is configured.
+	Budget *Budget `json:"budget,omitempty"`
+}
+
+// Budget is how far a sink's budget is used up, in bytes. A limit of 0 is none.
+type Budget struct {
+	DayUsed    uint64    `json:"day_used"`
+	DayLimit   uint64    `json:"day_limit,omitempty"`
+	DayReset   time.Time `json:"day_reset,omitzero"`
+	MonthUsed  uint64    `json:"month_used"`
+	MonthLimit uint64    `json:"month_limit,omitempty"`
+	MonthReset time.Time `json:"month_reset,omitzero"`
+	// Restricted says that less important records have to wait, Exhausted that all
+	// have.
+	Restricted bool   `json:"restricted,omitempty"`
+	Exhausted  bool   `json:"exhausted,omitempty"`
+	Error      string `json:"error,omitempty"`
 }
 
 const socketName = "status.sock"
