@@ -125,7 +125,7 @@ func TestFailEachOperation(t *testing.T) {
 		{"quota, compressed", Options{Sync: time.Hour, ChapterBytes: 1000, MaxBytes: 5000, Compression: Zstd}, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			template := memoryDir(t)
+			template := filepath.Join(memoryDir(t), "spool")
 			before := promises{read: map[uint64]bool{}}
 			before.live(t, template, c.opts, disk{})
 			if before.durable != 48 {
