@@ -99,7 +99,7 @@ func parseRecord(b []byte) (rec record, size int, v verdict) {
 		return record{cause: "no record: the length is not one", group: -1}, 0, bad
 	case length < frameHeader:
 		return record{cause: "no record: its length is too small", group: -1}, 0, bad
-	case length > MaxEntry+frameHeader:
+	case length > groupHeader+maxLength+frameHeader+MaxEntry: // a group of the largest entry
 		return record{cause: "no record: its length is too large", group: -1}, 0, bad
 	}
 	size = n + int(length)

@@ -151,7 +151,8 @@ type Spool struct {
 
 	full, dirty, urgent, stop      chan struct{}
 	running                        sync.WaitGroup
-	complaint                      throttle // of run
+	closing                        sync.WaitGroup // logs of chapters that are durable
+	complaint                      throttle       // of run
 	evicting, failing, droppingLog throttle
 }
 
@@ -322,6 +323,7 @@ func (s *Spool) Close() error {
 }
 
 func (s *Spool) closeFiles() {
+	s.closing.Wait()
 	for _, ch := range s.chapters {
 		ch.closeLog()
 		ch.closeFile()

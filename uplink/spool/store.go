@@ -64,6 +64,10 @@ func (s *Spool) store(all bool) error {
 	defer s.mu.Unlock()
 	for len(s.groups) > 0 {
 		g := s.groups[0]
+		if !all && s.unsynced > maxUnsynced {
+			notify(s.full) // The writer comes back when there is room for a chapter.
+			break
+		}
 		if g == s.filling {
 			if !all {
 				break

@@ -187,7 +187,9 @@ func (s *Spool) syncChapter(ch *chapter, size int64, done bool) error {
 	}
 	s.mu.Unlock()
 	if done && log != nil {
-		log.Close() // Its own sync has nothing left to do; ours is the one that counts.
+		// Its own sync has nothing left to do, as ours is the one that counts, but
+		// may take as long.
+		s.closing.Go(func() { log.Close() })
 	}
 	if done && err == nil {
 		ch.closeFile()
