@@ -286,6 +286,71 @@ func TestSaturated(t *testing.T) {
 	}
 }
 
+// TestReturnsSlower cuts the link while it carries a large group, of the backlog
+// or of live data, and it comes back as one that would take twenty seconds for
+// such a group.
+func TestReturnsSlower(t *testing.T) {
+	for _, c := range []struct {
+		order   uplink.Order
+		backlog int
+	}{{uplink.OldestFirst, 5000}, {uplink.NewestFirst, 5000}, {uplink.OldestFirst, 0}} {
+		t.Run(fmt.Sprintf("order=%d,backlog=%d", c.order, c.backlog), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				j := newJourney(t)
+				j.append(c.backlog)
+				j.link.SetRate(40_000)
+				j.start(uplink.ForwarderOptions{Order: c.order})
+				for range 20 {
+					j.append(30)
+					time.Sleep(time.Second)
+				}
+				j.append(60)
+				time.Sleep(400 * time.Millisecond)
+				if c.backlog == 0 && j.arrived() == len(j.appended) {
+					t.Fatal("nothing is on its way: the test tests nothing")
+				}
+				j.link.SetDown(true)
+				j.drive(10 * time.Minute)
+				j.link.SetRate(1500)
+				j.link.SetDown(false)
+				carried, _ := j.link.Traffic()
+				for now := carried; now == carried; now, _ = j.link.Traffic() {
+					j.drive(time.Second)
+				}
+				back := time.Now()
+				j.drive(time.Minute)
+				if late := j.latest(back); late > 2*time.Second {
+					t.Errorf("after the return live data was up to %v late", late)
+				}
+				j.link.SetRate(0)
+				j.check()
+			})
+		})
+	}
+}
+
+// TestNearlyFull has a link that carries the live data and hardly anything
+// beside it.
+func TestNearlyFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJourney(t)
+		j.append(100)
+		j.link.SetRate(540)
+		j.start(uplink.ForwarderOptions{Order: uplink.OldestFirst})
+		start := time.Now().Add(time.Millisecond)
+		time.Sleep(time.Second)
+		j.drive(30 * time.Minute)
+		if late := j.latest(start); late > 5*time.Second {
+			t.Errorf("live data was up to %v late", late)
+		}
+		if s := j.f.Stats().Classes[0]; s.Jumps != 0 || s.Backlog == 0 {
+			t.Errorf("%+v", s)
+		}
+		j.link.SetRate(0)
+		j.check()
+	})
+}
+
 // TestRoundTrips has a link with round trips longer than the time between
 // entries: there is always something live, and the backlog moves all the same.
 func TestRoundTrips(t *testing.T) {

@@ -87,6 +87,9 @@ func once(t *testing.T, order uplink.Order, seed uint64) {
 		}
 	}
 	receiver.Settle()
+	if n := receiver.Unasked(); n != 0 {
+		t.Errorf("%d times it was sent again without asking for the position", n)
+	}
 	for _, q := range queues {
 		if pending := q.Pending(nil); pending != nil {
 			t.Errorf("pending: %v", pending)
