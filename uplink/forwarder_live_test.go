@@ -424,12 +424,20 @@ func TestClasses(t *testing.T) {
 // refuses some records.
 func TestCrash(t *testing.T) {
 	for _, order := range []uplink.Order{uplink.InOrder, uplink.OldestFirst, uplink.NewestFirst} {
-		for seed := range uint64(10) {
+		for seed := range seeds() {
 			t.Run(fmt.Sprintf("order=%d,seed=%d", order, seed), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { crash(t, order, seed) })
 			})
 		}
 	}
+}
+
+// seeds is how many of them are tried.
+func seeds() uint64 {
+	if testing.Short() {
+		return 3
+	}
+	return 10
 }
 
 // dice are random numbers for several goroutines.

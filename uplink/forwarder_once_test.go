@@ -20,7 +20,7 @@ import (
 // takes its time, and refuses records.
 func TestExactlyOnce(t *testing.T) {
 	for _, order := range []uplink.Order{uplink.InOrder, uplink.OldestFirst, uplink.NewestFirst} {
-		for seed := range uint64(10) {
+		for seed := range seeds() {
 			t.Run(fmt.Sprintf("order=%d,seed=%d", order, seed), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { once(t, order, seed) })
 			})
