@@ -222,6 +222,9 @@ func (f *Forwarder) Run(ctx context.Context) error {
 // acknowledge notes that the group is done with.
 func (f *Forwarder) acknowledge() {
 	g, l := &f.group, f.group.lane
+	for _, u := range g.undecodable {
+		f.quarantine(g.entries[u.entry], nil, u.cause)
+	}
 	f.unacknowledged = l.Queue.AckSpan(g.span, f.note())
 	if g.live {
 		l.front = g.span.To + 1

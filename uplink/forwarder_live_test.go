@@ -351,6 +351,57 @@ func TestNearlyFull(t *testing.T) {
 	})
 }
 
+// TestQuarantineOnce has an entry that cannot be decoded and a record that is
+// refused, at a link that fails again and again: both are told of once.
+func TestQuarantineOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := uplinktest.NewQueue()
+		begin := time.Now()
+		sink := &uplinktest.FlakySink{Fail: func(call int, records []uplink.Record) error {
+			for i := range records {
+				if records[i].Sequence == 13 && call%3 == 0 {
+					return uplink.Permanent(errors.New("too large"), i)
+				}
+			}
+			if passed := time.Since(begin); time.Second < passed && passed < 10*time.Minute {
+				return errors.New("no route to host")
+			}
+			return nil
+		}}
+		go func() {
+			queue.Append(uplink.Protobuf.Append(nil, uplinktest.Records(1, 5)), 0)
+			time.Sleep(2 * time.Second)
+			queue.Append(uplink.Protobuf.Append(nil, uplinktest.Records(6, 5)), 0)
+			queue.Append([]byte("not a record"), 0)
+			time.Sleep(time.Minute)
+			queue.Append(uplink.Protobuf.Append(nil, uplinktest.Records(11, 5)), 0)
+			queue.End()
+		}()
+		told := make(map[string]int)
+		f := uplink.NewForwarder(queue, sink, uplink.ForwarderOptions{
+			Decode: uplink.DecodeRecords, Order: uplink.OldestFirst,
+			Quarantine: func(entry spool.Entry, r *uplink.Record, _ error) {
+				if r != nil {
+					told[fmt.Sprint("record ", r.Sequence)]++
+				} else {
+					told[fmt.Sprintf("entry %d %q", entry.Index, entry.Payload)]++
+				}
+			},
+		})
+		if err := f.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if want := `map[entry 3 "not a record":1 record 13:1]`; fmt.Sprint(told) != want {
+			t.Errorf("told of %v, want %s", told, want)
+		}
+		s := f.Stats()
+		balance(t, s)
+		if s.Undecodable != 1 || s.Poisoned != 1 || s.Sent != 14 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 // TestRoundTrips has a link with round trips longer than the time between
 // entries: there is always something live, and the backlog moves all the same.
 func TestRoundTrips(t *testing.T) {

@@ -91,6 +91,7 @@ func (f *Forwarder) choose(ctx context.Context, arm bool) (found bool, err error
 func (f *Forwarder) from(ctx context.Context, l *lane, gather func(now time.Time) (bool, error)) (found bool, err error) {
 	now := time.Now()
 	if now.Before(l.retryAt) || l.Priority < f.o.Budget.least(now) {
+		l.armed = false // it may have more by now
 		return false, nil
 	}
 	if f.transactional != nil && !l.settled {
@@ -116,8 +117,9 @@ func (f *Forwarder) from(ctx context.Context, l *lane, gather func(now time.Time
 
 // ended reports whether there is nothing left, and nothing to come.
 func (f *Forwarder) ended() bool {
+	least := f.o.Budget.least(time.Now())
 	for _, l := range f.lanes {
-		if !l.ended || !l.retryAt.IsZero() {
+		if !l.ended || !l.retryAt.IsZero() || l.Priority < least {
 			return false
 		}
 		if f.o.Order != InOrder {
