@@ -4,9 +4,13 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"milepost/cmd/internal/gateway"
@@ -17,22 +21,31 @@ import (
 var spoolCommand = &command{
 	name:    "spool",
 	summary: "look into a spool: what it holds, what is delivered, what is damaged",
-	usage:   "ls|dump|verify DIR",
+	usage:   "ls|dump|verify|export DIR",
 	detail: `
 ls      its chapters and how far each sink is
 dump    its records as JSON lines
 verify  reads all of it and reports damage; exit code 1 if there is any
+export  writes every record that can be read to a file, and says what is missing;
+        exit code 1 if anything is
 
 The spool may be in use or damaged. Nothing in it is changed.`,
 	example: `milepost spool ls /var/lib/milepost/spool
-milepost spool dump ./spool | head -n 1 | python3 -m json.tool`,
+milepost spool dump ./spool | head -n 1 | python3 -m json.tool
+milepost spool export --out drive.csv ./spool`,
 	run: runSpool,
 }
 
 func runSpool(ctx context.Context, inv *invocation, c *command, args []string) error {
-	rest, err := c.parse(inv, args, nil)
+	var out string
+	rest, err := c.parse(inv, args, func(flags *flag.FlagSet) {
+		flags.StringVar(&out, "out", "", "export to this `FILE`: CSV if it ends in .csv, and else JSON lines")
+	})
 	if err != nil {
 		return err
+	}
+	if out != "" && (len(rest) == 0 || rest[0] != "export") {
+		return usagef("--out goes with export")
 	}
 	if len(rest) != 2 {
 		return usagef("what of which DIR?")
@@ -45,8 +58,13 @@ func runSpool(ctx context.Context, inv *invocation, c *command, args []string) e
 		err = dumpSpool(ctx, inv, dir)
 	case "verify":
 		err = verifySpool(inv, dir)
+	case "export":
+		if out == "" {
+			return usagef("export needs --out FILE")
+		}
+		err = exportSpool(ctx, inv, dir, out)
 	default:
-		return usagef("%q is none of ls, dump and verify", what)
+		return usagef("%q is none of ls, dump, verify and export", what)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s holds no spool: %w", dir, err)
@@ -87,39 +105,100 @@ func listSpool(w io.Writer, dir string) error {
 }
 
 func dumpSpool(ctx context.Context, inv *invocation, dir string) error {
-	out := bufio.NewWriterSize(inv.stdout, 1<<16)
+	read, err := writeRecords(ctx, inv.stdout, inv.stderr, dir, uplink.AppendJSON)
+	if err != nil {
+		return quietPipe(err)
+	}
+	if read.bad > 0 {
+		return fmt.Errorf("%s could not be read as records", plural(read.bad, "entry"))
+	}
+	return nil
+}
+
+// spoolRead counts what was found in a spool.
+type spoolRead struct {
+	records, missing uint64
+	bad              int // entries that are no records
+}
+
+// writeRecords writes all records that can be read, one a line, and to notes
+// what is missing between them.
+func writeRecords(ctx context.Context, w, notes io.Writer, dir string, format func([]byte, *uplink.Record) []byte) (read spoolRead, err error) {
+	out := bufio.NewWriterSize(w, 1<<16)
 	var decoder uplink.BatchDecoder
 	var records []uplink.Record
 	var line []byte
-	bad := 0
 	for entry, err := range spool.Scan(dir) {
-		if err != nil {
-			return err
+		if err == nil {
+			err = ctx.Err()
 		}
-		if err := ctx.Err(); err != nil {
-			return err
+		if err != nil {
+			return read, err
 		}
 		if entry.Missing > 0 {
-			fmt.Fprintf(inv.stderr, "before entry %d: %s missing\n", entry.Index, plural(entry.Missing, "entry"))
+			fmt.Fprintf(notes, "before entry %d: %s missing\n", entry.Index, plural(entry.Missing, "entry"))
+			read.missing += entry.Missing
 		}
 		records, err = decoder.Decode(entry.Payload, records[:0])
 		if err != nil {
-			fmt.Fprintf(inv.stderr, "entry %d: %v\n", entry.Index, err)
-			bad++
+			fmt.Fprintf(notes, "entry %d: %v\n", entry.Index, err)
+			read.bad++
 			continue
 		}
 		for i := range records {
-			line = append(uplink.AppendJSON(line[:0], &records[i]), '\n')
+			line = append(format(line[:0], &records[i]), '\n')
 			if _, err := out.Write(line); err != nil {
-				return quietPipe(err)
+				return read, err
 			}
+			read.records++
 		}
 	}
-	if err := out.Flush(); err != nil {
-		return quietPipe(err)
+	return read, out.Flush()
+}
+
+// exportSpool writes what can be read to a file, which appears whole or not at
+// all, and tells on standard output what is missing.
+func exportSpool(ctx context.Context, inv *invocation, dir, name string) error {
+	findings, err := spool.Verify(dir)
+	if err != nil {
+		return err
 	}
-	if bad > 0 {
-		return fmt.Errorf("%s could not be read as records", plural(bad, "entry"))
+	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	format := uplink.AppendJSON
+	if strings.EqualFold(filepath.Ext(name), ".csv") {
+		format = uplink.AppendCSV
+		if _, err := f.WriteString(uplink.CSVHeader + "\n"); err != nil {
+			return err
+		}
+	}
+	read, err := writeRecords(ctx, f, inv.stdout, dir, format)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if err := os.Rename(f.Name(), name); err != nil {
+		return err
+	}
+	for _, finding := range findings {
+		fmt.Fprintln(inv.stdout, finding)
+	}
+	fmt.Fprintf(inv.stdout, "%s in %s", plural(read.records, "record"), name)
+	if read.missing > 0 {
+		fmt.Fprintf(inv.stdout, "; %s between them missing", plural(read.missing, "entry"))
+	}
+	if read.bad > 0 {
+		fmt.Fprintf(inv.stdout, "; %s could not be read as records", plural(read.bad, "entry"))
+	}
+	fmt.Fprintln(inv.stdout)
+	if len(findings) > 0 || read.missing > 0 || read.bad > 0 {
+		return errReported
 	}
 	return nil
 }

@@ -16,6 +16,48 @@ func keptSpool(t *testing.T) (dir, records string) {
 	return dir, replayed(t, nil, "--dbc", database, "--to", "jsonl", log)
 }
 
+// TestSpoolExport writes a whole spool and a damaged one to files.
+func TestSpoolExport(t *testing.T) {
+	dir, records := keptSpool(t)
+	lines := filepath.Join(t.TempDir(), "drive.jsonl")
+	got := milepost(nil, "spool", "export", "--out", lines, dir)
+	if text, err := os.ReadFile(lines); got.code != exitDone || err != nil || string(text) != records {
+		t.Errorf("exit code %d, %q, %q, %v", got.code, got.stdout, got.stderr, err)
+	}
+	if !strings.Contains(got.stdout, "2680 records in "+lines) {
+		t.Errorf("%q", got.stdout)
+	}
+	log, database := shortDrive(t)
+	table := filepath.Join(t.TempDir(), "drive.csv")
+	got = milepost(nil, "spool", "export", dir, "--out", table)
+	if text, err := os.ReadFile(table); got.code != exitDone || err != nil || string(text) != replayed(t, nil, "--dbc", database, "--to", "csv", log) {
+		t.Errorf("exit code %d, %q, %q, %v", got.code, got.stdout, got.stderr, err)
+	}
+
+	file := segments(t, dir)[0]
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 4
+	if err := os.WriteFile(file, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got = milepost(nil, "spool", "export", "--out", lines, dir)
+	text, err := os.ReadFile(lines)
+	if got.code != exitFailed || err != nil || !strings.Contains(got.stdout, "missing") || !strings.Contains(got.stdout, "records in "+lines) || len(text) >= len(records) {
+		t.Errorf("exit code %d, %q, %q, %v", got.code, got.stdout, got.stderr, err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if !strings.Contains(records, line) {
+			t.Fatalf("what was not stored: %s", line)
+		}
+	}
+	if left, _ := filepath.Glob(lines + ".*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 // segments are the files with the records.
 func segments(t *testing.T, dir string) []string {
 	t.Helper()
@@ -100,15 +142,19 @@ func TestSpoolFailures(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
 	other := t.TempDir()
 	writeFile(t, other, "holiday.jpg", "no spool")
-	for _, what := range []string{"ls", "dump", "verify"} {
+	for _, what := range []string{"ls", "dump", "verify", "export"} {
 		for _, dir := range []string{missing, other} {
-			got := milepost(nil, "spool", what, dir)
+			args := []string{"spool", what, dir}
+			if what == "export" {
+				args = append(args, "--out", filepath.Join(other, "out.csv"))
+			}
+			got := milepost(nil, args...)
 			if got.code != exitFailed || !strings.Contains(got.stderr, dir+" holds no spool") {
 				t.Errorf("%s %s: exit code %d, stderr %q", what, dir, got.code, got.stderr)
 			}
 		}
 	}
-	for _, args := range [][]string{{}, {"ls"}, {"burn", other}, {"ls", other, other}, {"ls", "--all", other}} {
+	for _, args := range [][]string{{}, {"ls"}, {"burn", other}, {"ls", other, other}, {"ls", "--all", other}, {"export", other}, {"ls", "--out", "x", other}} {
 		if got := milepost(nil, append([]string{"spool"}, args...)...); got.code != exitUsage {
 			t.Errorf("%q: exit code %d", args, got.code)
 		}

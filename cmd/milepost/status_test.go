@@ -55,6 +55,10 @@ func TestStatusOfReplay(t *testing.T) {
 				}
 			}
 			if name == "spool" {
+				// Within a second of its making an entry is in the spool's files.
+				for milepost(nil, "spool", "dump", dir).stdout == "" {
+					time.Sleep(10 * time.Millisecond)
+				}
 				for _, what := range []string{"ls", "verify", "dump"} {
 					if got := milepost(nil, "spool", what, dir); got.code != exitDone || got.stdout == "" {
 						t.Errorf("spool %s, live: exit code %d, %q, %q", what, got.code, got.stdout, got.stderr)

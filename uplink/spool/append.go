@@ -21,6 +21,14 @@ var ErrFull = errors.New("spool: the disk takes nothing and the memory for it is
 // memory, up to Options.MemoryBytes, until it works again; then the newest are
 // dropped and counted: Append returns ErrFull. The older ones were promised.
 func (s *Spool) Append(payload []byte) (index uint64, err error) {
+	now := time.Now()
+	return s.AppendAt(payload, now, now)
+}
+
+// AppendAt is Append for an entry whose contents are from a range of times. Where
+// entries are evicted, Stats tells of which times they were.
+func (s *Spool) AppendAt(payload []byte, from, until time.Time) (index uint64, err error) {
+	times := timesOf(from, until)
 	if len(payload) > MaxEntry {
 		return 0, fmt.Errorf("spool: an entry of %d bytes is too large, %d are allowed", len(payload), MaxEntry)
 	}
@@ -29,7 +37,7 @@ func (s *Spool) Append(payload []byte) (index uint64, err error) {
 		payload, compressed = c, true
 	}
 	s.mu.Lock()
-	index, err = s.appendLocked(payload, compressed, length)
+	index, err = s.appendLocked(payload, compressed, length, times)
 	s.mu.Unlock()
 	if err == nil && s.interval == SyncAlways {
 		err = s.Sync()
@@ -37,7 +45,7 @@ func (s *Spool) Append(payload []byte) (index uint64, err error) {
 	return index, err
 }
 
-func (s *Spool) appendLocked(payload []byte, compressed bool, length int) (uint64, error) {
+func (s *Spool) appendLocked(payload []byte, compressed bool, length int, times timeRange) (uint64, error) {
 	size := recordSize(len(payload))
 	if err := s.makeRoomLocked(size); err != nil {
 		return 0, err
@@ -59,6 +67,7 @@ func (s *Spool) appendLocked(payload []byte, compressed bool, length int) (uint6
 	}
 	before := len(g.buf)
 	g.add(index, payload, compressed)
+	g.times.add(times)
 	s.queued += int64(len(g.buf) - before)
 	if int64(len(g.buf)) >= s.groupBytes-s.groupBytes/4 {
 		s.closeGroupLocked()
@@ -116,7 +125,7 @@ func (s *Spool) newGroupLocked(base uint64) *group {
 	g := &group{}
 	if len(s.spare) == 0 {
 		// Grown step by step, it would cost several times its bytes.
-		g.buf = make([]byte, 0, s.groupBytes+s.groupBytes/8+frameHeader)
+		g.buf = make([]byte, 0, s.groupBytes+s.groupBytes/8+groupHeader)
 	}
 	if n := len(s.spare); n > 0 {
 		g = s.spare[n-1]
@@ -143,7 +152,7 @@ func (s *Spool) takenLocked() {
 		s.filling = nil
 	}
 	s.flushed, s.after = g.last, g.last
-	s.queued -= int64(len(g.buf) - frameHeader)
+	s.queued -= int64(len(g.buf) - groupHeader)
 	s.groups = append(s.groups[:0], s.groups[1:]...)
 	if int64(cap(g.buf)) <= 2*s.groupBytes && len(s.groups)+len(s.spare) <= maxGroups {
 		s.spare = append(s.spare, g)

@@ -30,9 +30,10 @@ type chapter struct {
 	after uint64
 	// last is the last index in here. Until a finished chapter is read, that is
 	// what the next one's after says.
-	last uint64
-	size int64  // written bytes
-	lost []Span // unreadable indexes, ascending, found so far
+	last  uint64
+	size  int64 // written bytes
+	times timeRange
+	lost  []Span // unreadable indexes, ascending, found so far
 	// unreadable is why the segment could not be opened so far, and its size is
 	// not known; attempts counts how often that was tried for a cursor.
 	unreadable error
@@ -83,6 +84,31 @@ func (ch *chapter) segment() string { return filepath.Join(ch.path, ch.name) }
 func (ch *chapter) firstEntry() uint64 {
 	first, _ := parseIndex(ch.name)
 	return first
+}
+
+// readTimes reads the times of a chapter, which stand in the headers of its
+// groups; as far as they can be read.
+func (ch *chapter) readTimes(fsys fileSystem) (times timeRange) {
+	f, err := fsys.OpenFile(ch.segment(), os.O_RDONLY, 0)
+	if err != nil {
+		return times
+	}
+	defer f.Close()
+	var header [maxLength + groupHeader]byte
+	for at := int64(0); at < ch.size; {
+		n, _ := f.ReadAt(header[:], at)
+		rec, size, v := parseRecord(header[:n])
+		switch {
+		case v == whole && rec.group >= 0:
+			times.add(rec.times)
+			at += int64(size) + int64(rec.group)
+		case v != bad && size > 0:
+			at += int64(size) // a record outside any group
+		default:
+			return times
+		}
+	}
+	return times
 }
 
 // segmentName is the name that tidwall/wal gives to a segment.

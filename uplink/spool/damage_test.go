@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	damageEntries = 60
+	damageEntries = 73   // the last one is short, so that all of it can be damaged
 	damageChapter = 2048 // so that there are several
 )
 
@@ -73,9 +73,9 @@ func rewrite(t testing.TB, name string, change func([]byte) []byte) {
 	}
 }
 
-// groupHeader is how many bytes the group header takes that a segment begins
+// headerBytes is how many bytes the group header takes that a segment begins
 // with.
-func groupHeader(t testing.TB, name string) int {
+func headerBytes(t testing.TB, name string) int {
 	t.Helper()
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -192,22 +192,17 @@ func TestTornTail(t *testing.T) {
 				t.FailNow()
 			}
 		}
-		// All of the header and the end, some of the payload between.
-		var offsets []int
-		for at := 1; at <= size; at++ {
-			if at < 8 || at > size-frameHeader-6 || at%31 == 0 {
-				offsets = append(offsets, at)
-			}
-		}
-		for _, cut := range offsets {
+		for cut := 1; cut <= size; cut++ {
 			// Where the header is gone too, only an orderly close knows that
 			// there was an entry.
 			exact := !crash || size-cut >= frameHeader+2
 			try(fmt.Sprintf("cut/%d", cut), exact, []Span{last}, func(b []byte) []byte { return b[:len(b)-cut] })
 		}
-		for _, at := range offsets {
-			// A bit of the index itself may hide which entry it was.
-			try(fmt.Sprintf("flip/%d", at), !crash, []Span{last}, func(b []byte) []byte { b[len(b)-at] ^= 0x10; return b })
+		for at := 1; at <= size; at++ {
+			for _, bits := range []byte{0x10, 0x01, 0x80} {
+				// A bit of the index itself may hide which entry it was.
+				try(fmt.Sprintf("flip/%d/%#x", at, bits), !crash, []Span{last}, func(b []byte) []byte { b[len(b)-at] ^= bits; return b })
+			}
 		}
 		for _, n := range []int{1, 2, 4, 5, 100, 4096} {
 			try(fmt.Sprintf("zeros/%d", n), true, nil, func(b []byte) []byte { return append(b, make([]byte, n)...) })
@@ -242,7 +237,7 @@ func TestDamagedChapters(t *testing.T) {
 		all := []Span{span(i)}
 		first := []Span{{span(i).From, span(i).From}}
 		second := []Span{{span(i).From + 1, span(i).From + 1}}
-		at := groupHeader(t, segments(t, template)[i])
+		at := headerBytes(t, segments(t, template)[i])
 		firstSize := at + int(recordSize(len(payloadOf(span(i).From))))
 		edit := func(change func([]byte) []byte) func(*testing.T, string, string) {
 			return func(t *testing.T, _, segment string) { rewrite(t, segment, change) }
@@ -266,11 +261,31 @@ func TestDamagedChapters(t *testing.T) {
 		}))
 		try("cut in the second", i, []Span{{span(i).From + 1, span(i).To}}, edit(func(b []byte) []byte { return b[:firstSize+9] }))
 		if i != newest {
+			both := []Span{span(i), span(i + 1)}
+			if i+1 == newest {
+				// With the newest chapter gone, what follows the one before counts.
+				both = both[:1]
+			}
+			try("swapped with the next", i, both, func(t *testing.T, dir, segment string) {
+				next := segments(t, dir)[i+1]
+				for _, move := range [][2]string{{segment, "x"}, {next, segment}, {"x", next}} {
+					for j, name := range move {
+						if name == "x" {
+							move[j] = filepath.Join(dir, "x")
+						}
+					}
+					if err := os.Rename(move[0], move[1]); err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
 			try("zeros behind", i, nil, edit(func(b []byte) []byte { return append(b, make([]byte, 999)...) }))
 		}
 		try("a stranger beside", i, nil, func(t *testing.T, _, segment string) {
 			os.WriteFile(filepath.Join(filepath.Dir(segment), segmentName(99999)), []byte("hello"), 0o640)
-			os.WriteFile(segment+".START", []byte("hello"), 0o640)
+			for _, helper := range []string{".START", ".END", ".TEMP"} {
+				os.WriteFile(segment+helper, []byte("hello"), 0o640)
+			}
 			os.WriteFile(filepath.Join(filepath.Dir(filepath.Dir(segment)), "notes.txt"), nil, 0o640)
 		})
 	}

@@ -328,3 +328,42 @@ func TestUnreadablePage(t *testing.T) {
 		t.Errorf("Stats counts %d, the cursor %d", st.Missing, missing)
 	}
 }
+
+// TestCursorsComeBeforeRemovals: while a cursor cannot be written, no chapter
+// goes that it still wants on disk, so a crash then repeats entries and loses
+// none.
+func TestCursorsComeBeforeRemovals(t *testing.T) {
+	fsys := &faulty{}
+	dir, crashed := memoryDir(t), memoryDir(t)
+	opts := Options{Sync: SyncNever, ChapterBytes: 1}
+	s, err := open(dir, opts, fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c := mustCursor(t, s, "sink", Oldest)
+	for n := uint64(1); n <= 20; n++ {
+		mustAppend(t, s, payloadOf(n))
+	}
+	if err := s.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	fsys.set(func(op, name string) bool { return op == "write" && strings.Contains(name, "cursors") })
+	for _, err := range []error{c.AckSpan(Span{8, 12}, nil), c.Ack(5, nil)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Sync(); !errors.Is(err, errInjected) {
+		t.Fatal(err)
+	}
+	copyTree(t, crashed, dir)
+	readAll(t, mustOpen(t, crashed, opts), 20)
+	fsys.set(nil)
+	if err := s.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if st := checkBalance(t, s); st.Chapters != 10 {
+		t.Errorf("%+v", st)
+	}
+}

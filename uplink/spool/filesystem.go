@@ -2,6 +2,7 @@ package spool
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -70,7 +71,7 @@ const (
 type disk struct{}
 
 func (disk) OpenFile(name string, flag int, perm fs.FileMode) (file, error) {
-	f, err := os.OpenFile(name, flag, perm)
+	f, err := os.OpenFile(name, flag|nonblock, perm)
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +103,9 @@ func readFile(fsys fileSystem, name string, limit int64) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no file but %v", name, info.Mode().Type())
 	}
 	return readSegment(f, min(info.Size(), limit))
 }

@@ -67,6 +67,7 @@ type record struct {
 	// group is how many bytes follow a group's header in its group; -1 where the
 	// record is an entry.
 	group int
+	times timeRange // of a group
 	// compressed says that the payload is that of a compressed entry.
 	compressed bool
 	// cause says what is wrong with a record that is not whole, or why a whole
@@ -98,7 +99,7 @@ func parseRecord(b []byte) (rec record, size int, v verdict) {
 		return record{cause: "no record: the length is not one", group: -1}, 0, bad
 	case length < frameHeader:
 		return record{cause: "no record: its length is too small", group: -1}, 0, bad
-	case length > MaxEntry+frameHeader:
+	case length > groupHeader+maxLength+frameHeader+MaxEntry: // a group of the largest entry
 		return record{cause: "no record: its length is too large", group: -1}, 0, bad
 	}
 	size = n + int(length)
@@ -110,16 +111,17 @@ func parseRecord(b []byte) (rec record, size int, v verdict) {
 		rec.index = binary.LittleEndian.Uint64(frame[8:])
 	}
 	if len(frame) >= 4 && frame[2] == groupVersion && frame[3] == kindGroup {
-		size = n + frameHeader
-		if len(frame) < frameHeader {
+		size = n + groupHeader
+		if len(frame) < groupHeader {
 			rec.cause = "the header of a group breaks off"
 			return rec, size, partial
 		}
-		if binary.LittleEndian.Uint32(frame[4:]) != frameSum(frame[:frameHeader]) {
+		if length < groupHeader || binary.LittleEndian.Uint32(frame[4:]) != frameSum(frame[:groupHeader]) {
 			rec.cause = "the checksum of the header of a group is wrong"
 			return rec, size, bad
 		}
-		rec.group = int(length) - frameHeader
+		rec.group = int(length) - groupHeader
+		rec.times = timeRange{int64(binary.LittleEndian.Uint64(frame[16:])), int64(binary.LittleEndian.Uint64(frame[24:]))}
 		return rec, size, whole
 	}
 	if uint64(len(frame)) < length {

@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 )
 
 var update = flag.Bool("update", false, "write the golden spool of the present format in testdata anew")
@@ -55,9 +57,13 @@ func TestGolden1(t *testing.T) {
 	})
 }
 
+// goldenText is the compressed entry of the golden spool.
+var goldenText = strings.Repeat("a compressed entry; ", 20)
+
 // TestGolden2 opens the spool that version 2 wrote: of nine entries, a chapter
-// each, the first and the last are pending, a chapter between others is gone,
-// and an older cursor wants a part.
+// each, the first and the last are pending, chapters between others are gone,
+// and another cursor wants a part. Behind the last one is a group of two
+// compressed entries of a known time.
 func TestGolden2(t *testing.T) {
 	golden := filepath.Join("testdata", "v2")
 	if *update {
@@ -75,18 +81,29 @@ func TestGolden2(t *testing.T) {
 			}
 		}
 		mustClose(t, s)
+		s = mustOpen(t, golden, Options{Compression: Zstd})
+		for range 2 {
+			if _, err := s.AppendAt([]byte(goldenText), time.Unix(1000, 0), time.Unix(2000, 0)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mustClose(t, s)
 		for _, empty := range []string{"LOCK", "quarantine", "trash"} {
 			os.Remove(filepath.Join(golden, empty))
 		}
 	}
 	openGolden(t, "v2", func(s *Spool) {
-		if st := s.Stats(); st.Chapters != 6 || st.Entries != 6 {
+		if st := s.Stats(); st.Chapters != 6 || st.Entries != 8 {
 			t.Errorf("%+v", st)
 		}
-		for name, want := range map[string][]uint64{"a": {1, 9}, "b": {1, 2, 3, 6, 8, 9}} {
+		for name, want := range map[string][]uint64{"a": {1, 9, 10, 11}, "b": {1, 2, 3, 6, 8, 9, 10, 11}} {
 			var got []uint64
 			for _, e := range drain(t, mustCursor(t, s, name, Newest)) {
-				if string(e.Payload) != string(payloadOf(e.Index)) || e.Missing != 0 {
+				want := string(payloadOf(e.Index))
+				if e.Index > 9 {
+					want = goldenText
+				}
+				if string(e.Payload) != want || e.Missing != 0 {
 					t.Errorf("%+v", e)
 				}
 				got = append(got, e.Index)
@@ -95,7 +112,11 @@ func TestGolden2(t *testing.T) {
 				t.Errorf("cursor %s: %v", name, got)
 			}
 		}
-		if st := checkBalance(t, s).Cursors[0]; st.Acknowledged != 7 || st.Pending != 2 || !slices.Equal(st.Done, []Span{{2, 8}}) {
+		newest := s.chapters[len(s.chapters)-1]
+		if from, until := newest.times.times(); !from.Equal(time.Unix(1000, 0)) || until.Year() < 2026 || newest.size > 300 {
+			t.Errorf("the newest chapter has %d bytes, from %v to %v", newest.size, from, until)
+		}
+		if st := checkBalance(t, s).Cursors[0]; st.Acknowledged != 7 || st.Pending != 4 || !slices.Equal(st.Done, []Span{{2, 8}}) {
 			t.Errorf("%+v", st)
 		}
 	})

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"encoding/binary"
+	"time"
 )
 
 // Entries are collected in groups, and a group is written as one entry of
@@ -11,17 +12,19 @@ import (
 // behind it stand records as they are, and the header is nothing but a mark
 // between two records for who reads them.
 //
-//	┌─────────┬──────┬──────┬────┬────────┬─────────┬─────────────┬─────────┐
-//	│ length  │ 'm'  │ 's'  │ v  │  kind  │ CRC-32C │ first index │ records │
-//	│ uvarint │ 0x6d │ 0x73 │ 2  │   2    │   u32   │     u64     │         │
-//	└─────────┴──────┴──────┴────┴────────┴─────────┴─────────────┴─────────┘
-//	 1 to 4     +0     +1     +2    +3      +4..+7     +8..+15       +16
+//	┌─────────┬──────┬──────┬────┬────────┬─────────┬─────────────┬────────┬────────┬─────────┐
+//	│ length  │ 'm'  │ 's'  │ v  │  kind  │ CRC-32C │ first index │  from  │ until  │ records │
+//	│ uvarint │ 0x6d │ 0x73 │ 2  │   2    │   u32   │     u64     │  i64   │  i64   │         │
+//	└─────────┴──────┴──────┴────┴────────┴─────────┴─────────────┴────────┴────────┴─────────┘
+//	 1 to 4     +0     +1     +2    +3      +4..+7     +8..+15     +16      +24      +32
 //
-// The checksum covers +0..+3 and the index, not the records: those have their
-// own. A group of one entry is written as its record alone.
+// The checksum covers +0..+3 and +8..+31, not the records: those have their own.
+// From and until are the times of the oldest and the newest entry, in ns since
+// 1970.
 const (
 	groupVersion = 2
 	kindGroup    = 2
+	groupHeader  = 32
 
 	// groupBytes is how much is collected before it is written. It is written
 	// earlier when a sync is due.
@@ -36,12 +39,37 @@ const (
 // being filled, and then does not change.
 type group struct {
 	base, last uint64
+	times      timeRange
 	buf        []byte // room for the header, and records
 }
 
+// timeRange is a range of times in ns since 1970; both are 0 where nothing is
+// known.
+type timeRange struct{ from, until int64 }
+
+func (r *timeRange) add(other timeRange) {
+	switch {
+	case other == timeRange{}:
+	case *r == timeRange{}:
+		*r = other
+	default:
+		r.from, r.until = min(r.from, other.from), max(r.until, other.until)
+	}
+}
+
+func timesOf(from, until time.Time) timeRange { return timeRange{from.UnixNano(), until.UnixNano()} }
+
+// times returns the range, or zero times where it is not known.
+func (r timeRange) times() (from, until time.Time) {
+	if r == (timeRange{}) {
+		return from, until
+	}
+	return time.Unix(0, r.from), time.Unix(0, r.until)
+}
+
 func (g *group) begin(base uint64) {
-	g.base, g.last = base, base-1
-	g.buf = append(g.buf[:0], make([]byte, frameHeader)...)
+	g.base, g.last, g.times = base, base-1, timeRange{}
+	g.buf = append(g.buf[:0], make([]byte, groupHeader)...)
 }
 
 func (g *group) add(index uint64, payload []byte, compressed bool) {
@@ -59,18 +87,14 @@ func (g *group) bytes() int64 { return recordSize(len(g.entry()) - frameHeader) 
 
 // entry is what tidwall/wal is given.
 func (g *group) entry() []byte {
-	if g.base == g.last {
-		_, n := binary.Uvarint(g.buf[frameHeader:])
-		return g.buf[frameHeader+n:]
-	}
 	header := append(g.buf[:0], magic0, magic1, groupVersion, kindGroup, 0, 0, 0, 0)
-	header = binary.LittleEndian.AppendUint64(header, g.base)
+	header = appendNumbers(header, g.base, uint64(g.times.from), uint64(g.times.until))
 	binary.LittleEndian.PutUint32(header[4:], frameSum(header))
 	return g.buf
 }
 
 // record returns the record with an index, and where the next one begins. The
-// place of the first is frameHeader.
+// place of the first is groupHeader.
 func (g *group) record(at int) (rec record, next int) {
 	length, n := binary.Uvarint(g.buf[at:])
 	frame := g.buf[at+n : at+n+int(length)]

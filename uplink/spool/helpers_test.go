@@ -49,3 +49,32 @@ func snapshot(t testing.TB, dir string) string {
 	}
 	return b.String()
 }
+
+func isDir(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir()
+}
+
+// putStranger puts something else where a file or a directory was; it reports
+// false if the system does not have such a thing.
+func putStranger(t testing.TB, name, what string) bool {
+	t.Helper()
+	if err := os.RemoveAll(name); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	switch what {
+	case "directory":
+		err = os.Mkdir(name, 0o750)
+	case "file":
+		err = os.WriteFile(name, []byte("a stranger"), 0o640)
+	case "pipe":
+		if err = makePipe(name); errors.Is(err, errors.ErrUnsupported) {
+			return false
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return true
+}

@@ -29,8 +29,9 @@ type ChapterInfo struct {
 	First, Last uint64 // indexes of readable entries, 0 if there are none
 	Entries     uint64 // readable ones
 	Bytes       int64
-	Missing     []Span // indexes that should be in it and are not readable
-	Skipped     Span   // indexes set aside before it; zero if there are none
+	From, Until time.Time // of its entries, as AppendAt was given them; zero if nothing is known
+	Missing     []Span    // indexes that should be in it and are not readable
+	Skipped     Span      // indexes set aside before it; zero if there are none
 	Findings    []Finding
 }
 
@@ -186,6 +187,7 @@ func inspectChapter(ch *chapter, newest bool, visit func(int64, record) bool) (C
 	})
 	ci.Findings = append(ci.Findings, unreadable...)
 	found.entries -= uint64(len(unreadable))
+	ci.From, ci.Until = found.times.times()
 	ci.Bytes, ci.Entries, ci.Missing = int64(len(data)), found.entries, slices.Clone(found.lost)
 	for _, d := range found.damage {
 		ci.Findings = append(ci.Findings, Finding{chapterFile(ch), d.offset, d.cause, newest && d.offset >= found.end})

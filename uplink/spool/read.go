@@ -148,7 +148,7 @@ func (s *Spool) groupAtLocked(index uint64) *group {
 
 // readMemoryLocked reads the entry c.next, which is in a group.
 func (c *Cursor) readMemoryLocked(g *group, dst []byte, e *Entry) error {
-	at := frameHeader
+	at := groupHeader
 	if c.inGroup == g.base && c.groupNext <= c.next {
 		at = c.groupAt
 	}
@@ -236,11 +236,13 @@ func (c *Cursor) refused(ch *chapter, err error, last uint64) error {
 func (c *Cursor) opened(ch *chapter, f file, size int64) (int64, error) {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
-	ch.attempts = 0
 	if ch.unreadable == nil {
 		return size, nil
 	}
 	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errNoFile
+	}
 	if err != nil {
 		c.reader.close()
 		return 0, err

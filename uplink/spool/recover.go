@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -219,6 +220,9 @@ func (s *Spool) recoverCursors() (acked uint64, err error) {
 		return 0, err
 	}
 	for _, f := range files {
+		if strings.HasSuffix(f.Name(), ".TEMP") {
+			s.fs.Remove(filepath.Join(s.cursorsDir(), f.Name())) // of a crash
+		}
 		if !validName(f.Name()) {
 			continue
 		}

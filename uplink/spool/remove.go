@@ -81,11 +81,17 @@ func (s *Spool) evictOldestLocked() {
 		s.accountLocked(p, Span{1, ch.last}, true)
 	}
 	if entries > 0 {
+		if ch.times == (timeRange{}) {
+			ch.times = ch.readTimes(s.fs)
+		}
+		times := timeRange{s.water.evictedFrom, s.water.evictedUntil}
+		times.add(ch.times)
+		s.water.evictedFrom, s.water.evictedUntil = times.from, times.until
 		s.water.evictedTo = ch.last
 		s.water.evictedEntries += entries
 		s.water.evictedBytes += uint64(ch.size)
 		if s.evicting.due("") {
-			s.log.Warn("the spool is full: evicting the oldest entries", "dir", s.dir, "from", ch.base, "to", ch.last, "entries", entries)
+			s.log.Warn("the spool is full: evicting the oldest entries", "dir", s.dir, "from", ch.base, "to", ch.last, "entries", entries, "bytes", ch.size)
 		}
 	}
 	s.removeLocked(0, "trash")

@@ -103,6 +103,8 @@ func (s *Spool) recoverNext() {
 	}
 }
 
+var errNoFile = errors.New("the segment is no file")
+
 // listChapters finds the chapters below dir, ascending, and the names of what
 // is no chapter. Their last indexes are not known yet, and base-1.
 func listChapters(fsys fileSystem, dir string) (chapters []*chapter, strange []string, err error) {
@@ -128,6 +130,8 @@ func listChapters(fsys fileSystem, dir string) (chapters []*chapter, strange []s
 			if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 				ch.size = info.Size()
 				ch.synced = ch.size
+			} else {
+				ch.unreadable = cmp.Or(err, errNoFile)
 			}
 			f.Close()
 		} else if !errors.Is(err, fs.ErrNotExist) {
@@ -190,6 +194,7 @@ func (s *Spool) repairNewest(ch *chapter) (seen uint64, err error) {
 		return found.seen, nil
 	}
 	ch.last, ch.size, ch.lost = found.last, int64(len(data)), found.lost
+	ch.times = found.times
 	if found.groups >= 0 {
 		ch.nextEntry = ch.firstEntry() + uint64(found.groups)
 	}

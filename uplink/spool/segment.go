@@ -31,6 +31,7 @@ type segment struct {
 	// groups is how many entries tidwall/wal counts in it; -1 where it could not
 	// open it.
 	groups int
+	times  timeRange // of its groups
 }
 
 // scanSegment reads all records of a segment whose first index is base, up to
@@ -62,6 +63,7 @@ func scanSegment(data []byte, base, limit uint64, visit func(offset int64, rec r
 		}
 		if v == whole && rec.group >= 0 && rec.index > found.last {
 			found.seen = max(found.seen, rec.index)
+			found.times.add(rec.times)
 			offset += size
 			found.end = int64(offset)
 			continue

@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"os"
-	"path/filepath"
 )
 
 // A slot file keeps a small value that is overwritten often, in place, so that
@@ -82,35 +81,8 @@ func parseSlot(b []byte) (value []byte, write uint64, ok bool) {
 	return b[slotHeader:end], binary.LittleEndian.Uint64(b[8:]), true
 }
 
-func (s *slotFile) open() (err error) {
-	if s.file != nil {
-		return nil
-	}
-	f, err := s.fs.OpenFile(s.name, os.O_RDWR, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		if f, err = s.fs.OpenFile(s.name, os.O_RDWR|os.O_CREATE, fileMode); err != nil {
-			return err
-		}
-		// Both pages now: a disk that is full later is then no obstacle.
-		if _, err = f.WriteAt(make([]byte, 2*slotPage), 0); err == nil {
-			err = s.fs.SyncDir(filepath.Dir(s.name))
-		}
-		if err != nil {
-			f.Close()
-			s.fs.Remove(s.name)
-		}
-	}
-	if err == nil {
-		s.file = f
-	}
-	return err
-}
-
 // put writes a value durably.
 func (s *slotFile) put(value []byte) error {
-	if err := s.open(); err != nil {
-		return err
-	}
 	write := s.write + 1
 	b := append(s.buf[:0], slotMagic...)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(value)))
@@ -118,7 +90,25 @@ func (s *slotFile) put(value []byte) error {
 	b = append(b, value...)
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 	s.buf = b
-	_, err := s.file.WriteAt(b, int64(1-write%2)*slotPage)
+	at := int64(1-write%2) * slotPage
+	if s.file == nil {
+		f, err := s.fs.OpenFile(s.name, os.O_RDWR, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			// Both pages now, so that a disk that is full later is no obstacle; and
+			// whole or not at all, or it would look damaged.
+			pages := make([]byte, 2*slotPage)
+			copy(pages[at:], b)
+			if err = writeFile(s.fs, s.name, pages); err == nil {
+				s.write = write
+			}
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		s.file = f
+	}
+	_, err := s.file.WriteAt(b, at)
 	if err == nil {
 		err = s.file.Sync()
 	}

@@ -72,6 +72,10 @@ type Options struct {
 	// chapters are evicted for it, read or not, and counted. It should be a
 	// multiple of ChapterBytes.
 	MaxBytes int64
+	// Quota, if set, is shared with other spools, and Priority says how important
+	// the entries of this one are among them: higher is more.
+	Quota    *Quota
+	Priority int
 	// Compression is how entries are stored, None by default. It costs about
 	// 1 MiB of memory.
 	Compression Compression
@@ -111,6 +115,7 @@ type Spool struct {
 	room     *sync.Cond // on mu: a group was written, or a chapter's log closed
 	chapters []*chapter // ascending; the last one may be current
 	current  *chapter   // being appended to, or nil
+	claimed  bool       // room in a shared quota for the next chapter
 	prepared *chapter   // empty, for when the current one is finished; or nil
 	unsynced int        // finished chapters whose log is open
 	trash    []*removal
@@ -190,6 +195,9 @@ func open(dir string, opts Options, fsys fileSystem) (*Spool, error) {
 	if err != nil {
 		s.closeFiles()
 		return nil, fmt.Errorf("spool %s: %w", dir, err)
+	}
+	if s.opts.Quota != nil {
+		s.opts.Quota.join(s)
 	}
 	s.running.Add(2)
 	go s.run()
@@ -276,6 +284,9 @@ func (s *Spool) Close() error {
 	s.wakeLocked()
 	s.room.Broadcast()
 	s.mu.Unlock()
+	if s.opts.Quota != nil {
+		defer s.opts.Quota.leave(s)
+	}
 	close(s.stop)
 	s.running.Wait()
 

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -148,6 +149,32 @@ func TestIndexesAreNotUsedTwiceWhenChaptersAreGone(t *testing.T) {
 	}
 	if index := mustAppend(t, s, nil); index != 11 {
 		t.Errorf("index %d", index)
+	}
+}
+
+// TestLargestEntry stores and reads the largest entry between small ones.
+func TestLargestEntry(t *testing.T) {
+	if testing.Short() {
+		t.Skip("half a GiB of memory is not for a short run")
+	}
+	dir := memoryDir(t)
+	s := mustOpen(t, dir, Options{Sync: SyncNever})
+	large := make([]byte, MaxEntry)
+	large[MaxEntry-1] = 7
+	for _, payload := range [][]byte{payloadOf(1), large, payloadOf(3)} {
+		mustAppend(t, s, payload)
+	}
+	if _, err := s.Append(make([]byte, MaxEntry+1)); err == nil {
+		t.Error("a larger one was taken")
+	}
+	mustClose(t, s)
+	s = mustOpen(t, dir, Options{Sync: SyncNever})
+	entries := drain(t, mustCursor(t, s, "sink", Oldest))
+	if len(entries) != 3 || string(entries[0].Payload) != string(payloadOf(1)) || !bytes.Equal(entries[1].Payload, large) || string(entries[2].Payload) != string(payloadOf(3)) {
+		t.Errorf("%d entries", len(entries))
+	}
+	if findings, err := Verify(dir); err != nil || len(findings) > 0 {
+		t.Error(findings, err)
 	}
 }
 

@@ -48,6 +48,10 @@ type Stats struct {
 	// index; and the damaged bytes that were set aside.
 	EvictedEntries, EvictedBytes, EvictedTo uint64
 	QuarantinedBytes                        uint64
+	// EvictedFrom and EvictedUntil are the times of the oldest and the newest of
+	// the evicted chapters' entries, as AppendAt was given them; zero if nothing
+	// is known.
+	EvictedFrom, EvictedUntil time.Time
 	// DiscardedBytes of those were deleted for Options.QuarantineBytes.
 	DiscardedBytes uint64
 
@@ -130,6 +134,7 @@ func (s *Spool) Stats() Stats {
 		Syncs: c.syncs, SyncErrors: c.syncErrors, WriteErrors: c.writeErrors,
 		Entries: s.next - 1 - s.flushed,
 	}
+	st.EvictedFrom, st.EvictedUntil = timeRange{s.water.evictedFrom, s.water.evictedUntil}.times()
 	if st.PayloadBytes > 0 {
 		st.Amplification = float64(st.WrittenBytes) / float64(st.PayloadBytes)
 	}

@@ -101,11 +101,20 @@ func (s *Spool) store(all bool) error {
 func (s *Spool) storeGroup(g *group) error {
 	if s.current == nil {
 		s.evictLocked(s.opts.ChapterBytes)
+		if q := s.opts.Quota; q != nil {
+			s.mu.Unlock()
+			err := q.makeRoom(s)
+			s.mu.Lock()
+			if err != nil {
+				return err
+			}
+		}
 		ch, after := s.prepared, s.after
 		s.prepared = nil
 		s.mu.Unlock()
 		ch, err := s.placeChapter(ch, g.base, after)
 		s.mu.Lock()
+		s.claimed = false
 		if err != nil {
 			return fmt.Errorf("spool: beginning a chapter: %w", err)
 		}
@@ -129,6 +138,7 @@ func (s *Spool) storeGroup(g *group) error {
 	ch.nextEntry++
 	ch.size += size
 	ch.last = g.last
+	ch.times.add(g.times)
 	s.bytes += size
 	s.counters.segmentBytes += uint64(size)
 	s.written.Add(uint64(size))

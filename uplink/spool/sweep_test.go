@@ -31,6 +31,7 @@ type promises struct {
 	durable  uint64 // entries, by their numbers, that a Sync or Close covered
 	appended uint64
 	read     map[uint64]bool // acknowledged by the cursor sink
+	crash    uint64          // durable before Close, of which dir.crash is a copy
 }
 
 // live opens a spool, appends, reads, acknowledges in and out of order, evicts
@@ -40,16 +41,26 @@ func (p *promises) live(t *testing.T, dir string, opts Options, fsys fileSystem)
 	if err != nil {
 		return
 	}
+	crash := func() {
+		s.syncing.Lock()
+		s.writing.Lock()
+		copyTree(t, dir+".crash", dir)
+		s.writing.Unlock()
+		s.syncing.Unlock()
+		p.crash = p.durable
+	}
 	synced := func(err error) {
 		if err == nil {
 			p.durable = p.appended
+		} else if p.crash == 0 {
+			crash() // as a power cut right behind the fault would find it
 		}
 	}
 	defer func() {
-		err := s.Close()
-		if err != ErrClosed {
-			synced(err)
+		if p.crash == 0 {
+			crash()
 		}
+		synced(s.Close())
 	}()
 	sink, err := s.Cursor("sink", Oldest)
 	if err != nil {
@@ -127,7 +138,13 @@ func TestFailEachOperation(t *testing.T) {
 				p := promises{durable: before.durable, appended: before.appended, read: map[uint64]bool{}}
 				fsys := failNth(n)
 				p.live(t, dir, c.opts, fsys)
-				if !t.Run(fmt.Sprint(n), func(t *testing.T) { p.keep(t, dir, c.opts, fsys.what) }) {
+				if !t.Run(fmt.Sprint(n), func(t *testing.T) {
+					p.keep(t, dir, c.opts, fsys.what)
+					if p.crash > 0 {
+						p.durable = p.crash
+						p.keep(t, dir+".crash", c.opts, fsys.what+", then a crash")
+					}
+				}) {
 					return
 				}
 				if fsys.count <= n {
@@ -173,7 +190,7 @@ func (p *promises) keep(t *testing.T, dir string, opts Options, what string) {
 	if lost > acked+k.Evicted {
 		t.Errorf("%s: %d durable entries are gone: %+v, %+v", what, lost, k, s.Report())
 	}
-	if opts.MaxBytes == 0 && (k.Evicted > 0 || uint64(len(got))+acked < p.durable) {
+	if opts.MaxBytes == 0 && (k.Evicted > 0 || k.Missing > 0 || uint64(len(got))+acked < p.durable) {
 		t.Errorf("%s: %d read and %d acknowledged of %d durable: %+v", what, len(got), acked, p.durable, k)
 	}
 	mustClose(t, s)

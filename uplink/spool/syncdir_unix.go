@@ -8,6 +8,9 @@ import (
 	"syscall"
 )
 
+// nonblock lets the opening of a pipe that stands in a file's place return.
+const nonblock = syscall.O_NONBLOCK
+
 // syncDir makes the names in a directory durable. Some file systems (FUSE, SMB)
 // refuse to sync a directory; there is nothing more to be done about it there.
 func syncDir(name string) error {

@@ -1,0 +1,118 @@
+package spool
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"sync"
+)
+
+// errQuota is why a spool cannot store where the quota that it shares is taken up
+// by what is more important.
+var errQuota = errors.New("spool: the shared quota is taken up by more important entries")
+
+// Quota is a number of bytes that several open spools share. When it is used up,
+// the oldest chapter goes of the least important spool that has one to give: of
+// those with the same Priority, the one whose chapter is oldest by its entries'
+// times. A spool never takes from a more important one: rather its entries stay
+// in memory, and when that is full are dropped and counted.
+//
+// A chapter counts with its full size from its beginning, so the chapters exceed
+// the quota by no more than one group of entries a spool, and until the next
+// sync by what is about to be deleted.
+//
+// All methods are safe for concurrent use. Its lock is taken before Spool.mu and
+// while no Spool.mu is held, so spools never wait for one another in a circle.
+type Quota struct {
+	maxBytes int64
+
+	mu     sync.Mutex
+	spools []*Spool // the least important first
+}
+
+// NewQuota returns a quota of so many bytes. It should be many times the spools'
+// ChapterBytes.
+func NewQuota(maxBytes int64) *Quota { return &Quota{maxBytes: maxBytes} }
+
+func (q *Quota) join(s *Spool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.spools = append(q.spools, s)
+	slices.SortStableFunc(q.spools, func(a, b *Spool) int { return cmp.Compare(a.opts.Priority, b.opts.Priority) })
+}
+
+func (q *Quota) leave(s *Spool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.spools = slices.DeleteFunc(q.spools, func(o *Spool) bool { return o == s })
+}
+
+// Bytes is how much of the quota is used.
+func (q *Quota) Bytes() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.usedLocked()
+}
+
+func (q *Quota) usedLocked() (n int64) {
+	for _, s := range q.spools {
+		s.mu.Lock()
+		n += s.bytes
+		if s.current != nil {
+			n += max(0, s.opts.ChapterBytes-s.current.size)
+		} else if s.claimed {
+			n += s.opts.ChapterBytes
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// makeRoom evicts until a further chapter of s fits in.
+func (q *Quota) makeRoom(s *Spool) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.usedLocked()+s.opts.ChapterBytes > q.maxBytes {
+		if !q.evictLocked(s.opts.Priority) {
+			return errQuota
+		}
+	}
+	s.mu.Lock()
+	s.claimed = true // until the chapter is there
+	s.mu.Unlock()
+	return nil
+}
+
+// evictLocked evicts one chapter of a spool that is not more important than
+// most.
+func (q *Quota) evictLocked(most int) bool {
+	var victim *Spool
+	var oldest int64
+	for _, s := range q.spools {
+		if s.opts.Priority > most || victim != nil && s.opts.Priority > victim.opts.Priority {
+			break
+		}
+		s.mu.Lock()
+		if len(s.chapters) > 0 && s.chapters[0].done {
+			ch := s.chapters[0]
+			if ch.times == (timeRange{}) {
+				ch.times = ch.readTimes(s.fs)
+			}
+			if victim == nil || ch.times.from < oldest {
+				victim, oldest = s, ch.times.from
+			}
+		}
+		s.mu.Unlock()
+	}
+	if victim == nil {
+		return false
+	}
+	victim.mu.Lock()
+	defer victim.mu.Unlock()
+	// It may have been released meanwhile, which is as good.
+	if len(victim.chapters) > 0 && victim.chapters[0].done {
+		victim.evictOldestLocked()
+		notify(victim.urgent)
+	}
+	return true
+}
