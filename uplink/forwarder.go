@@ -126,7 +126,7 @@ type Forwarder struct {
 	stats   counters
 	backoff Backoff
 	pace    pace
-	turn    turn
+	turn    int // the lane whose live data is next in this round
 	group   group
 	// unacknowledged is the error of the last acknowledgement; a later one makes
 	// up for it.
@@ -195,13 +195,14 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		l.begin()
 	}
 	f.unacknowledged = nil
-	f.pace, f.turn = pace{}, turn{}
+	f.pace, f.turn = pace{}, 0
 	defer f.release()
 	for {
 		err := f.next(ctx)
 		if err == nil {
 			if err = f.deliver(ctx); err == errReleased {
 				f.release()
+				f.turn = 0 // what is newest goes first when the link is back
 				continue
 			}
 		}
@@ -221,6 +222,9 @@ func (f *Forwarder) Run(ctx context.Context) error {
 // acknowledge notes that the group is done with.
 func (f *Forwarder) acknowledge() {
 	g, l := &f.group, f.group.lane
+	for _, u := range g.undecodable {
+		f.quarantine(g.entries[u.entry], nil, u.cause)
+	}
 	f.unacknowledged = l.Queue.AckSpan(g.span, f.note())
 	if g.live {
 		l.front = g.span.To + 1

@@ -14,7 +14,7 @@ type group struct {
 	live bool
 	// complete says that nothing live was left behind it.
 	complete bool
-	// begun says that the receiver has a part of it: the group is then sent to its
+	// begun says that a part of it is dealt with: the group is then sent to its
 	// end, as nothing else tells which part.
 	begun bool
 	// span is what is done with when the group is.
@@ -25,10 +25,16 @@ type group struct {
 	arena   []byte // memory of the payloads, as far as they fit
 	used    int    // of the arena
 
-	records []Record
-	origins []origin // of the records
-	// undecodable counts entries of the group, missing those before them.
-	undecodable, missing uint64
+	records     []Record
+	origins     []origin // of the records
+	undecodable []undecodable
+	missing     uint64 // entries, before those of the group
+}
+
+// undecodable is an entry that is to be quarantined.
+type undecodable struct {
+	entry int // as a position in entries
+	cause error
 }
 
 // origin is where a record comes from.
@@ -46,7 +52,7 @@ func (g *group) reset(l *lane) {
 	}
 	clear(g.records)
 	*g = group{
-		lane: l, entries: g.entries[:0], arena: g.arena,
+		lane: l, entries: g.entries[:0], arena: g.arena, undecodable: g.undecodable[:0],
 		records: g.records[:0], origins: g.origins[:0],
 	}
 }
@@ -80,8 +86,7 @@ func (f *Forwarder) decode(i int) {
 	records, err := f.o.Decode(entry.Payload, g.records)
 	if err != nil {
 		err = fmt.Errorf("entry %d (%d bytes): %w", entry.Index, len(entry.Payload), err)
-		g.undecodable++
-		f.quarantine(entry, nil, err)
+		g.undecodable = append(g.undecodable, undecodable{i, err})
 		f.stats.read(entry, 0, err)
 		return
 	}
@@ -101,6 +106,7 @@ func (f *Forwarder) decode(i int) {
 // remove quarantines the records at the given positions and closes the gaps.
 func (f *Forwarder) remove(poison map[int]bool, cause error) {
 	g := &f.group
+	g.begun = true // or they would be quarantined once more
 	kept := 0
 	for i := range g.records {
 		if poison[i] {

@@ -36,7 +36,7 @@ type lane struct {
 	retryAt time.Time
 
 	partial partial
-	settled bool // what the sink has committed is known, see recover
+	settled bool // what the sink has committed is known, see settle
 
 	pending []spool.Span
 }

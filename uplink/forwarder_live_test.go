@@ -286,6 +286,122 @@ func TestSaturated(t *testing.T) {
 	}
 }
 
+// TestReturnsSlower cuts the link while it carries a large group, of the backlog
+// or of live data, and it comes back as one that would take twenty seconds for
+// such a group.
+func TestReturnsSlower(t *testing.T) {
+	for _, c := range []struct {
+		order   uplink.Order
+		backlog int
+	}{{uplink.OldestFirst, 5000}, {uplink.NewestFirst, 5000}, {uplink.OldestFirst, 0}} {
+		t.Run(fmt.Sprintf("order=%d,backlog=%d", c.order, c.backlog), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				j := newJourney(t)
+				j.append(c.backlog)
+				j.link.SetRate(40_000)
+				j.start(uplink.ForwarderOptions{Order: c.order})
+				for range 20 {
+					j.append(30)
+					time.Sleep(time.Second)
+				}
+				j.append(60)
+				time.Sleep(400 * time.Millisecond)
+				if c.backlog == 0 && j.arrived() == len(j.appended) {
+					t.Fatal("nothing is on its way: the test tests nothing")
+				}
+				j.link.SetDown(true)
+				j.drive(10 * time.Minute)
+				j.link.SetRate(1500)
+				j.link.SetDown(false)
+				carried, _ := j.link.Traffic()
+				for now := carried; now == carried; now, _ = j.link.Traffic() {
+					j.drive(time.Second)
+				}
+				back := time.Now()
+				j.drive(time.Minute)
+				if late := j.latest(back); late > 2*time.Second {
+					t.Errorf("after the return live data was up to %v late", late)
+				}
+				j.link.SetRate(0)
+				j.check()
+			})
+		})
+	}
+}
+
+// TestNearlyFull has a link that carries the live data and hardly anything
+// beside it.
+func TestNearlyFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJourney(t)
+		j.append(100)
+		j.link.SetRate(540)
+		j.start(uplink.ForwarderOptions{Order: uplink.OldestFirst})
+		start := time.Now().Add(time.Millisecond)
+		time.Sleep(time.Second)
+		j.drive(30 * time.Minute)
+		if late := j.latest(start); late > 5*time.Second {
+			t.Errorf("live data was up to %v late", late)
+		}
+		if s := j.f.Stats().Classes[0]; s.Jumps != 0 || s.Backlog == 0 {
+			t.Errorf("%+v", s)
+		}
+		j.link.SetRate(0)
+		j.check()
+	})
+}
+
+// TestQuarantineOnce has an entry that cannot be decoded and a record that is
+// refused, at a link that fails again and again: both are told of once.
+func TestQuarantineOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := uplinktest.NewQueue()
+		begin := time.Now()
+		sink := &uplinktest.FlakySink{Fail: func(call int, records []uplink.Record) error {
+			for i := range records {
+				if records[i].Sequence == 13 && call%3 == 0 {
+					return uplink.Permanent(errors.New("too large"), i)
+				}
+			}
+			if passed := time.Since(begin); time.Second < passed && passed < 10*time.Minute {
+				return errors.New("no route to host")
+			}
+			return nil
+		}}
+		go func() {
+			queue.Append(uplink.Protobuf.Append(nil, uplinktest.Records(1, 5)), 0)
+			time.Sleep(2 * time.Second)
+			queue.Append(uplink.Protobuf.Append(nil, uplinktest.Records(6, 5)), 0)
+			queue.Append([]byte("not a record"), 0)
+			time.Sleep(time.Minute)
+			queue.Append(uplink.Protobuf.Append(nil, uplinktest.Records(11, 5)), 0)
+			queue.End()
+		}()
+		told := make(map[string]int)
+		f := uplink.NewForwarder(queue, sink, uplink.ForwarderOptions{
+			Decode: uplink.DecodeRecords, Order: uplink.OldestFirst,
+			Quarantine: func(entry spool.Entry, r *uplink.Record, _ error) {
+				if r != nil {
+					told[fmt.Sprint("record ", r.Sequence)]++
+				} else {
+					told[fmt.Sprintf("entry %d %q", entry.Index, entry.Payload)]++
+				}
+			},
+		})
+		if err := f.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if want := `map[entry 3 "not a record":1 record 13:1]`; fmt.Sprint(told) != want {
+			t.Errorf("told of %v, want %s", told, want)
+		}
+		s := f.Stats()
+		balance(t, s)
+		if s.Undecodable != 1 || s.Poisoned != 1 || s.Sent != 14 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 // TestRoundTrips has a link with round trips longer than the time between
 // entries: there is always something live, and the backlog moves all the same.
 func TestRoundTrips(t *testing.T) {
@@ -359,12 +475,20 @@ func TestClasses(t *testing.T) {
 // refuses some records.
 func TestCrash(t *testing.T) {
 	for _, order := range []uplink.Order{uplink.InOrder, uplink.OldestFirst, uplink.NewestFirst} {
-		for seed := range uint64(10) {
+		for seed := range seeds() {
 			t.Run(fmt.Sprintf("order=%d,seed=%d", order, seed), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { crash(t, order, seed) })
 			})
 		}
 	}
+}
+
+// seeds is how many of them are tried.
+func seeds() uint64 {
+	if testing.Short() {
+		return 3
+	}
+	return 10
 }
 
 // dice are random numbers for several goroutines.

@@ -20,7 +20,7 @@ import (
 // takes its time, and refuses records.
 func TestExactlyOnce(t *testing.T) {
 	for _, order := range []uplink.Order{uplink.InOrder, uplink.OldestFirst, uplink.NewestFirst} {
-		for seed := range uint64(10) {
+		for seed := range seeds() {
 			t.Run(fmt.Sprintf("order=%d,seed=%d", order, seed), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { once(t, order, seed) })
 			})
@@ -87,6 +87,9 @@ func once(t *testing.T, order uplink.Order, seed uint64) {
 		}
 	}
 	receiver.Settle()
+	if n := receiver.Unasked(); n != 0 {
+		t.Errorf("%d times it was sent again without asking for the position", n)
+	}
 	for _, q := range queues {
 		if pending := q.Pending(nil); pending != nil {
 			t.Errorf("pending: %v", pending)

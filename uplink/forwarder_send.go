@@ -14,11 +14,7 @@ var errReleased = errors.New("released")
 
 // deliver sends the group until the receiver has all of it but the poison.
 func (f *Forwarder) deliver(ctx context.Context) error {
-	start := time.Now()
 	_, err := f.send(ctx, 0, len(f.group.records))
-	if err == nil && f.group.live {
-		f.turn.live += time.Since(start)
-	}
 	return err
 }
 

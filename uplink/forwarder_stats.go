@@ -139,7 +139,7 @@ func (c *counters) acknowledged(g *group, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.s.Acknowledged += uint64(len(g.entries))
-	c.s.Undecodable += g.undecodable
+	c.s.Undecodable += uint64(len(g.undecodable))
 	c.s.Missing += g.missing
 	if err != nil {
 		c.s.QueueFailures++

@@ -11,20 +11,6 @@ import (
 	"milepost/uplink/spool"
 )
 
-// turn is whose turn it is. A round looks at the live data of one class after
-// the other, the highest first, and then at the backlog. It goes on from a class
-// when that is sent up to its end, whether there is new live data by then or not:
-// at a link with long round trips there always is. But where the live data of a
-// round takes too long, the link is nearly full, and a new round begins: what is
-// lower has to wait until the higher has nothing, or little, to send.
-type turn struct {
-	lane int
-	live time.Duration // that this round's live data took
-}
-
-// maxLive is how long the live data of a round may take before a new one begins.
-const maxLive = time.Second
-
 // next waits until there is something to send, and gathers it. It returns
 // spool.ErrEnd when there never will be.
 func (f *Forwarder) next(ctx context.Context) error {
@@ -37,7 +23,7 @@ func (f *Forwarder) next(ctx context.Context) error {
 			return err
 		}
 		// Before it waits, each queue has to have been asked in vain.
-		f.turn = turn{}
+		f.turn = 0
 		if found, err := f.choose(ctx, true); found || err != nil {
 			return err
 		}
@@ -66,26 +52,30 @@ func (f *Forwarder) look(now time.Time) {
 }
 
 // choose gathers what is to be sent next, and says whether there is anything.
+//
+// It goes in rounds. A round looks at the live data of one class after the other,
+// the highest first, and then at the backlog. It goes on from a class when that
+// is sent up to its end, whether there is new live data by then or not: at a link
+// with long round trips there always is. After a group that was not up to the
+// end, the higher classes are looked at again. As no group takes the link for
+// long, live data waits for little even where the link can hardly carry it.
 func (f *Forwarder) choose(ctx context.Context, arm bool) (found bool, err error) {
-	for f.turn.lane < len(f.lanes) || f.turn.live >= maxLive {
-		if f.turn.lane > 0 && f.turn.live >= maxLive {
-			f.turn = turn{}
-		}
-		l := f.lanes[f.turn.lane]
+	for f.turn < len(f.lanes) {
+		l := f.lanes[f.turn]
 		found, err := f.from(ctx, l, func(now time.Time) (bool, error) { return f.gatherLive(l, now, arm) })
 		switch {
 		case err != nil:
 			return false, err
 		case found && !f.group.complete:
-			f.turn.lane = 0
-			return true, nil
-		case found:
-			f.turn.lane++
+			f.turn = 0
 			return true, nil
 		}
-		f.turn.lane++
+		f.turn++
+		if found {
+			return true, nil
+		}
 	}
-	f.turn = turn{}
+	f.turn = 0
 	if f.o.Order == InOrder || f.o.Budget.backlogWait(time.Now()) > 0 {
 		return false, nil
 	}
@@ -101,6 +91,7 @@ func (f *Forwarder) choose(ctx context.Context, arm bool) (found bool, err error
 func (f *Forwarder) from(ctx context.Context, l *lane, gather func(now time.Time) (bool, error)) (found bool, err error) {
 	now := time.Now()
 	if now.Before(l.retryAt) || l.Priority < f.o.Budget.least(now) {
+		l.armed = false // it may have more by now
 		return false, nil
 	}
 	if f.transactional != nil && !l.settled {
@@ -126,8 +117,9 @@ func (f *Forwarder) from(ctx context.Context, l *lane, gather func(now time.Time
 
 // ended reports whether there is nothing left, and nothing to come.
 func (f *Forwarder) ended() bool {
+	least := f.o.Budget.least(time.Now())
 	for _, l := range f.lanes {
-		if !l.ended || !l.retryAt.IsZero() {
+		if !l.ended || !l.retryAt.IsZero() || l.Priority < least {
 			return false
 		}
 		if f.o.Order != InOrder {

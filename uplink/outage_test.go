@@ -115,7 +115,7 @@ func TestLongOutage(t *testing.T) {
 			t.Fatalf("MILEPOST_OUTAGE: %v", err)
 		}
 	} else if testing.Short() {
-		length = 10 * time.Minute
+		length = 5 * time.Minute
 	}
 	for _, order := range []uplink.Order{uplink.OldestFirst, uplink.NewestFirst} {
 		t.Run(fmt.Sprint(order), func(t *testing.T) {

@@ -35,6 +35,7 @@ type Log struct {
 	positions map[string][]byte
 	epoch     int
 	lingering []transaction
+	unasked   int
 }
 
 type transaction struct {
@@ -48,6 +49,14 @@ func (l *Log) Keys() []uplink.Key {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.committed)
+}
+
+// Unasked is how often SendAt was called after it had returned an error, without
+// Position having been asked in between.
+func (l *Log) Unasked() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.unasked
 }
 
 // Settle lets the transactions that linger be committed, as if the broker had
@@ -71,8 +80,9 @@ func (l *Log) commit(t transaction) {
 
 // TransactionalSink is an uplink.Transactional of one process.
 type TransactionalSink struct {
-	Log   *Log
-	epoch int
+	Log    *Log
+	epoch  int
+	failed bool // the last SendAt has, and Position was not asked since
 }
 
 // Position implements uplink.Transactional.
@@ -91,12 +101,13 @@ func (s *TransactionalSink) Position(ctx context.Context, queue string) ([]byte,
 	defer l.mu.Unlock()
 	l.lingering = nil // they are fenced
 	l.epoch++
-	s.epoch = l.epoch
+	s.epoch, s.failed = l.epoch, false
 	return slices.Clone(l.positions[queue]), nil
 }
 
 // SendAt implements uplink.Transactional.
-func (s *TransactionalSink) SendAt(ctx context.Context, records []uplink.Record, queue string, position []byte) error {
+func (s *TransactionalSink) SendAt(ctx context.Context, records []uplink.Record, queue string, position []byte) (err error) {
+	defer func() { s.failed = err != nil }()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -108,6 +119,9 @@ func (s *TransactionalSink) SendAt(ctx context.Context, records []uplink.Record,
 	l.Settle() // whoever does not fence them, has them
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if s.failed {
+		l.unasked++
+	}
 	if s.epoch == 0 || s.epoch != l.epoch {
 		return fmt.Errorf("producer epoch %d is fenced by %d", s.epoch, l.epoch)
 	}
