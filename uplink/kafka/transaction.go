@@ -44,9 +44,11 @@ type TransactionOptions struct {
 //
 // A position is the metadata of an offset of a consumer group, committed with the
 // transaction as a stream processor commits what it has read. The offset itself
-// counts the records. After any error the client is closed, and Position begins
-// with a new one: its first request fences the old one and aborts what that one
-// has left open.
+// counts the records. When Send returns, the commit is durable; consumers see it
+// a moment later, when the brokers have marked it in all partitions.
+//
+// After any error the client is closed, and Position begins with a new one: its
+// first request fences the old one and aborts what that one has left open.
 type TransactionalSink struct {
 	p *producer
 	t TransactionOptions
