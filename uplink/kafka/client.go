@@ -29,7 +29,7 @@ type producer struct {
 	client *kgo.Client // nil while there is none
 	hangUp func()      // closes its connections
 	dials  *dials      // of the client
-	limit  int         // bytes of the largest batch that the brokers take, as far as is known
+	limit  int         // bytes of the largest batch that the brokers take, as far as is known; it only falls
 
 	out outbox
 }
@@ -80,6 +80,7 @@ func (p *producer) connect(ctx context.Context) (err error) {
 		kgo.MaxBufferedRecords(math.MaxInt32), // the outbox has its own limit
 		kgo.ProducerLinger(lingering),
 		kgo.ConnIdleTimeout(5 * time.Minute), // a gateway sends every few seconds, at worst
+		kgo.RequestTimeoutOverhead(max(p.o.DialTimeout, 100*time.Millisecond)),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 250 * time.Millisecond }),
 		kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -109,7 +110,10 @@ func (p *producer) connect(ctx context.Context) (err error) {
 			p.drop()
 		}
 	}()
-	return p.within(ctx, p.o.DialTimeout, func(ctx context.Context) error {
+	// Of the seeds one is asked after the other. Each but the last has its time to
+	// be dialled and its time to answer.
+	limit := time.Duration(2*len(p.target.brokers)-1) * p.o.DialTimeout
+	return p.within(ctx, limit, func(ctx context.Context) error {
 		err := client.Ping(ctx)
 		if cause := dials.failure(); err != nil && cause != nil {
 			return cause

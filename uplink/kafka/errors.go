@@ -52,6 +52,8 @@ func nextStep(err error) string {
 		return ": check the brokers' access rules"
 	case errors.Is(err, kerr.ProducerFenced), errors.Is(err, kerr.InvalidProducerEpoch):
 		return ": the transaction took longer than its time limit, or another gateway has the same transactional ID"
+	case errors.Is(err, kerr.InvalidTimestamp):
+		return ": this machine's clock is further ahead than the topic allows (message.timestamp.after.max.ms): set it"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return ": renew the broker's certificate, or set this machine's clock"
 	case errors.As(err, &unknown):

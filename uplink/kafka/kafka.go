@@ -55,7 +55,7 @@ func (s *Sink) Send(ctx context.Context, records []uplink.Record) error {
 			return nil
 		case err == nil:
 			return p.tooLarge(d.poison, from)
-		case errors.Is(err, kerr.MessageTooLarge) && ctx.Err() == nil && p.shrink(ctx, d):
+		case isTooLarge(err) && ctx.Err() == nil && p.shrink(ctx, d):
 			// What comes before the first message that was refused has arrived; what
 			// comes behind it is sent again, so that copies at least are in order.
 			from += d.first
@@ -81,6 +81,11 @@ func (p *producer) close() {
 	if p.registry != nil {
 		p.registry.close()
 	}
+}
+
+// isTooLarge reports whether the brokers refused a batch for its size.
+func isTooLarge(err error) bool {
+	return errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge)
 }
 
 // tooLarge is the error about poison, at the given positions behind from.

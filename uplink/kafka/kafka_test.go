@@ -55,7 +55,7 @@ func start(t *testing.T, o kafkabroker.Options) (*kafkabroker.Broker, *proxy.Pro
 func harness(t *testing.T, o kafka.Options) uplinktest.Harness {
 	broker, link := start(t, kafkabroker.Options{})
 	o.URL = "kafka://" + link.Addr()
-	o.DialTimeout, o.AckTimeout = 500*time.Millisecond, 500*time.Millisecond
+	o.DialTimeout, o.AckTimeout = time.Second, 500*time.Millisecond
 	sink, err := kafka.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -176,6 +176,23 @@ func TestUnknownTopic(t *testing.T) {
 	}
 	if err := sink.Send(t.Context(), uplinktest.Records(1, 10)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestSeeds: one broker that does not answer is no reason not to ask the next.
+func TestSeeds(t *testing.T) {
+	_, link := start(t, kafkabroker.Options{})
+	_, silent := start(t, kafkabroker.Options{})
+	silent.Stall()
+	for _, seeds := range []string{link.Addr() + "," + silent.Addr(), silent.Addr() + "," + link.Addr()} {
+		sink, err := kafka.New(kafka.Options{URL: "kafka://" + seeds, DialTimeout: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sink.Close()
+		if err := sink.Send(t.Context(), uplinktest.Records(1, 10)); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -61,7 +61,8 @@ type Options struct {
 	// MaxBuffered limits the memory of messages under way, in bytes (8 MiB), and so
 	// the size of a message. A few are under way in a fraction of that.
 	MaxBuffered int
-	// DialTimeout limits connecting to a broker (10 s).
+	// DialTimeout limits connecting to a broker, and how long it may take to answer
+	// what needs no waiting for replicas (10 s).
 	DialTimeout time.Duration
 	// AckTimeout is how long Send waits without any progress (30 s). Where brokers
 	// cannot even be dialled it waits a third of that.

@@ -22,9 +22,7 @@ import (
 // asked for or cannot be.
 func startReal(t *testing.T, o kafkaserver.Options) (*kafkaserver.Server, *proxy.Proxy) {
 	t.Helper()
-	if os.Getenv("MILEPOST_KAFKA") == "" {
-		t.Skip("a real Kafka is started only with MILEPOST_KAFKA=1 in the environment (it needs java and mvn)")
-	}
+	askedFor(t)
 	o.Dir = t.TempDir()
 	var link *proxy.Proxy
 	o.Via = func(target string) (string, error) {
@@ -44,6 +42,13 @@ func startReal(t *testing.T, o kafkaserver.Options) (*kafkaserver.Server, *proxy
 	}
 	t.Cleanup(func() { server.Kill() })
 	return server, link
+}
+
+func askedFor(t *testing.T) {
+	t.Helper()
+	if os.Getenv("MILEPOST_KAFKA") == "" {
+		t.Skip("a real Kafka is started only with MILEPOST_KAFKA=1 in the environment (it needs java and mvn)")
+	}
 }
 
 // patience is for what must happen soon, on whatever machine.
@@ -223,6 +228,7 @@ func (d *delivery) finish(ordered bool) uplink.ForwarderStats {
 
 // TestRealContract is the contract of all sinks, with a real Kafka.
 func TestRealContract(t *testing.T) {
+	askedFor(t)
 	for name, exactlyOnce := range map[string]bool{"at least once": false, "exactly once": true} {
 		t.Run(name, func(t *testing.T) {
 			server, link := startReal(t, kafkaserver.Options{})

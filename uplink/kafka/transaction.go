@@ -44,9 +44,11 @@ type TransactionOptions struct {
 //
 // A position is the metadata of an offset of a consumer group, committed with the
 // transaction as a stream processor commits what it has read. The offset itself
-// counts the records. After any error the client is closed, and Position begins
-// with a new one: its first request fences the old one and aborts what that one
-// has left open.
+// counts the records. When Send returns, the commit is durable; consumers see it
+// a moment later, when the brokers have marked it in all partitions.
+//
+// After any error the client is closed, and Position begins with a new one: its
+// first request fences the old one and aborts what that one has left open.
 type TransactionalSink struct {
 	p *producer
 	t TransactionOptions
@@ -81,11 +83,11 @@ func NewTransactional(o Options, t TransactionOptions) (*TransactionalSink, erro
 	}
 	s := &TransactionalSink{t: t, known: make(map[string]progress)}
 	var err error
-	s.p, err = newProducer(o)
-	if err == nil {
-		s.options()
+	if s.p, err = newProducer(o); err != nil {
+		return nil, err
 	}
-	return s, err
+	s.options()
+	return s, nil
 }
 
 // The last versions of requests that the sink knows how to make: later ones name
@@ -124,7 +126,7 @@ func (s *TransactionalSink) Close() error {
 // begin connects and fences every earlier producer of the same ID, whose open
 // transaction is aborted with that, unless this was done already.
 func (s *TransactionalSink) begin(ctx context.Context) error {
-	for s.p.client == nil {
+	for tries := 1; s.p.client == nil; tries++ {
 		if err := s.p.connect(ctx); err != nil {
 			return s.p.unreachable(ctx, err)
 		}
@@ -135,6 +137,9 @@ func (s *TransactionalSink) begin(ctx context.Context) error {
 			} else if explicit != s.explicit { // the client was made for the other kind
 				s.explicit = explicit
 				s.options()
+				if tries > 1 {
+					return errors.New("the brokers do not agree on the version of transactions, as in the middle of an upgrade")
+				}
 				s.p.drop()
 				return nil
 			}
@@ -376,7 +381,7 @@ func (s *TransactionalSink) transact(ctx context.Context, records []uplink.Recor
 
 // notDelivered gives a transaction up that lacks some of its records.
 func (s *TransactionalSink) notDelivered(ctx context.Context, d *delivery, err error, committed <-chan error, cancel func()) error {
-	refused := errors.Is(err, kerr.MessageTooLarge) && ctx.Err() == nil && s.p.shrink(ctx, d)
+	refused := isTooLarge(err) && ctx.Err() == nil && s.p.shrink(ctx, d)
 	cancel()
 	s.p.drop()
 	<-committed

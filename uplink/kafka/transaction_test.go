@@ -33,7 +33,7 @@ func TestTransactionalContract(t *testing.T) {
 		sink, err := kafka.NewTransactional(
 			kafka.Options{
 				URL: "kafka://" + link.Addr(), Encoding: uplink.Protobuf, Compression: "none",
-				DialTimeout: 500 * time.Millisecond, AckTimeout: 500 * time.Millisecond,
+				DialTimeout: time.Second, AckTimeout: 500 * time.Millisecond,
 			},
 			kafka.TransactionOptions{ID: "milepost-van-17-kafka"})
 		if err != nil {

@@ -3,16 +3,19 @@ package kafkaserver
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Messages reads all of a topic as a read-committed consumer does: partition by
-// partition, and up to where the oldest open transaction begins. A topic that is
-// not there has none.
+// Messages reads all of a topic as a read-committed consumer does, partition by
+// partition, as soon as no transaction is open there: one that has been committed
+// still is for a moment, until the brokers have marked its end in all partitions.
+// A topic that is not there has no messages.
 func (s *Server) Messages(ctx context.Context, topic string) ([]*kgo.Record, error) {
 	return ReadCommitted(ctx, s.admin, topic)
 }
@@ -69,46 +72,87 @@ func ReadCommitted(ctx context.Context, address, topic string) ([]*kgo.Record, e
 	return all, nil
 }
 
-// stableEnds are the offsets behind the last record that a read-committed
-// consumer can see, by partition.
+// stableEnds are the offsets behind the last record, by partition, when no
+// transaction is open.
 func stableEnds(ctx context.Context, client *kgo.Client, topic string) (map[int32]int64, error) {
-	metadata := kmsg.NewPtrMetadataRequest()
-	metadata.Topics = []kmsg.MetadataRequestTopic{{Topic: &topic}}
-	told, err := metadata.RequestWith(ctx, client)
+	partitions, err := partitions(ctx, client, topic)
+	if err != nil || len(partitions) == 0 {
+		return nil, err
+	}
+	for {
+		stable, err := ends(ctx, client, topic, partitions, readCommitted)
+		if err != nil {
+			return nil, err
+		}
+		all, err := ends(ctx, client, topic, partitions, readUncommitted)
+		if err != nil {
+			return nil, err
+		}
+		if maps.Equal(stable, all) {
+			return stable, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("there is an open transaction: %w", ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func partitions(ctx context.Context, client *kgo.Client, topic string) (partitions []int32, err error) {
+	request := kmsg.NewPtrMetadataRequest()
+	request.Topics = []kmsg.MetadataRequestTopic{{Topic: &topic}}
+	response, err := request.RequestWith(ctx, client)
 	if err != nil {
 		return nil, err
 	}
-	list := kmsg.NewPtrListOffsetsRequest()
-	list.IsolationLevel = 1
-	of := kmsg.NewListOffsetsRequestTopic()
-	of.Topic = topic
-	for _, t := range told.Topics {
+	for _, t := range response.Topics {
 		if err := kerr.ErrorForCode(t.ErrorCode); err == kerr.UnknownTopicOrPartition {
 			return nil, nil
 		} else if err != nil {
 			return nil, err
 		}
 		for _, p := range t.Partitions {
-			partition := kmsg.NewListOffsetsRequestTopicPartition()
-			partition.Partition, partition.Timestamp = p.Partition, -1
-			of.Partitions = append(of.Partitions, partition)
+			partitions = append(partitions, p.Partition)
 		}
 	}
-	list.Topics = append(list.Topics, of)
-	listed, err := list.RequestWith(ctx, client)
+	return partitions, nil
+}
+
+// Isolation levels of a ListOffsets request, and its timestamp for the end.
+const (
+	readUncommitted = 0
+	readCommitted   = 1
+	latest          = -1
+)
+
+// ends are the offsets behind the last record that a consumer of that isolation
+// level can see.
+func ends(ctx context.Context, client *kgo.Client, topic string, partitions []int32, isolation int8) (map[int32]int64, error) {
+	request := kmsg.NewPtrListOffsetsRequest()
+	request.IsolationLevel = isolation
+	of := kmsg.NewListOffsetsRequestTopic()
+	of.Topic = topic
+	for _, n := range partitions {
+		p := kmsg.NewListOffsetsRequestTopicPartition()
+		p.Partition, p.Timestamp = n, latest
+		of.Partitions = append(of.Partitions, p)
+	}
+	request.Topics = append(request.Topics, of)
+	response, err := request.RequestWith(ctx, client)
 	if err != nil {
 		return nil, err
 	}
-	ends := make(map[int32]int64)
-	for _, t := range listed.Topics {
+	offsets := make(map[int32]int64)
+	for _, t := range response.Topics {
 		for _, p := range t.Partitions {
 			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 				return nil, err
 			}
-			ends[p.Partition] = p.Offset
+			offsets[p.Partition] = p.Offset
 		}
 	}
-	return ends, nil
+	return offsets, nil
 }
 
 // CreateTopic makes a topic, with settings such as max.message.bytes.
