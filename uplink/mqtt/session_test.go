@@ -245,10 +245,10 @@ func TestLatestLinkCut(t *testing.T) {
 		t.Error("the link was never cut: the test tests nothing")
 	}
 	late := subscribe(t, broker.Addr(), "", "twin/#")
-	await(t, "the value", func() bool { return len(late.received(speedTopic)) == 1 })
+	await(t, "the value", func() bool { return len(late.received(speedTopic)) > 0 })
 	var got struct{ Value, Time float64 }
 	if err := json.Unmarshal([]byte(late.received(speedTopic)[0].payload), &got); err != nil || got.Value != seconds-1 || got.Time != 100+seconds {
-		t.Errorf("%+v, %v", got, err)
+		t.Errorf("%+v, %v; all: %v", got, err, late.received(speedTopic))
 	}
 }
 
