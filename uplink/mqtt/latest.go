@@ -26,9 +26,8 @@ import (
 // What is older than what the broker has is never sent, in whatever order the
 // records come. To know what it has after a restart, the first connection of a
 // Sink subscribes to the topics for a moment. Where the broker does not allow
-// that, or sends retained messages only after it has confirmed the end of the
-// subscription, the records of the backlog may bring back older values, until
-// newer ones have been sent.
+// that, or is slow to send retained messages, the records of the backlog may
+// bring back older values, until newer ones have been sent.
 //
 // Times more than a day ahead of this machine's clock come from a clock that was
 // wrong. They count as older than anything.
@@ -234,6 +233,9 @@ func (t *twin) handler(a *arrivals) paho.MessageHandler {
 	}
 }
 
+// quietTime is how long no retained message has to come for all to be there.
+const quietTime = 250 * time.Millisecond
+
 // learn asks the broker for what it has of a device's signals.
 func (t *twin) learn(c *connection, device string, wait func(<-chan struct{}) error) error {
 	filter := t.topic.filter(device)
@@ -244,8 +246,19 @@ func (t *twin) learn(c *connection, device string, wait func(<-chan struct{}) er
 	if subscription.(*paho.SubscribeToken).Result()[filter] > 2 {
 		return errNoSubscription
 	}
-	// The retained messages come before the answer to this, but paho hands them
-	// from goroutine to goroutine, and may still be doing so.
+	// Some brokers send the retained messages before the answer to what follows,
+	// others beside it: so it waits until none has come for a while. paho hands
+	// them from goroutine to goroutine, and may be doing so still.
+	for quiet := time.NewTimer(quietTime); ; {
+		select {
+		case <-c.arrivals.more:
+			quiet.Reset(quietTime)
+			continue
+		case <-c.lost():
+		case <-quiet.C:
+		}
+		break
+	}
 	if err := await(c.client.Unsubscribe(filter), wait); err != nil {
 		return err
 	}

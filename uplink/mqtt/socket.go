@@ -31,10 +31,14 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write implements net.Conn.
+// Write implements net.Conn. It counts beforehand, so that what is acknowledged
+// is counted, and takes back what was not written.
 func (c *counted) Write(p []byte) (int, error) {
+	c.traffic.sent.Add(uint64(len(p)))
 	n, err := c.Conn.Write(p)
-	c.traffic.sent.Add(uint64(n))
+	if left := len(p) - n; left > 0 {
+		c.traffic.sent.Add(-uint64(left))
+	}
 	return n, err
 }
 
