@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"time"
 
 	"milepost/uplink/spool"
 )
@@ -22,10 +23,11 @@ type ledger struct {
 	last     uint64            // index appended
 	acks     uint64            // the last index that was to be acknowledged
 	acked    uint64            // the last that was, durably
-	failed   string            // the last writer's error
 
-	// What is evicted by now, and how much of it is counted for the cursor only,
-	// but not in the spool's own sum.
+	evictedTo uint64 // the last index that the quota has evicted, as writers said
+	ghosts    int    // what was called durable after the cut
+	// What is evicted by now, and how much of it the spool did not know after the
+	// cut: evicted it is, but not counted so.
 	evicted, uncounted uint64
 	wrong              []string // what contradicts the promises
 }
@@ -38,28 +40,56 @@ func (l *ledger) complain(format string, args ...any) {
 	l.wrong = append(l.wrong, fmt.Sprintf(format, args...))
 }
 
+// utterance is what a writer has said, and when.
+type utterance struct {
+	word   word
+	number uint64
+	at     time.Time
+	text   string // of wordFailed
+}
+
 // listen takes down what a writer says until it is dead. done is called when
 // it has nothing more to do.
-func (l *ledger) listen(run uint32, from io.Reader, done func()) {
-	l.failed = ""
-	defer l.settle(run, false)
+func listen(from io.Reader, done func()) (heard []utterance) {
+	defer done()
 	words := bufio.NewReader(from)
-	var said [wordBytes]byte
+	var b [wordBytes]byte
 	for {
-		if _, err := io.ReadFull(words, said[:]); err != nil {
-			done()
-			return
+		if _, err := io.ReadFull(words, b[:]); err != nil {
+			return heard
 		}
-		number := binary.LittleEndian.Uint64(said[1:])
-		switch word(said[0]) {
+		u := utterance{word: word(b[0]), number: binary.LittleEndian.Uint64(b[1:]), at: time.Unix(0, int64(binary.LittleEndian.Uint64(b[9:])))}
+		switch u.word {
 		case wordDone:
 			done()
+			continue
 		case wordFailed:
-			message := make([]byte, min(number, 4096))
+			message := make([]byte, min(u.number, 4096))
 			n, _ := io.ReadFull(words, message)
-			l.failed = string(message[:n])
+			u.text = string(message[:n])
+		}
+		heard = append(heard, u)
+	}
+}
+
+// take enters what a writer has said before the power was cut. A process that the
+// power has left is no more; here it may go on for an instant, and fsync may tell
+// it that all is well: ext4 does so at times when its disk is gone.
+func (l *ledger) take(run uint32, heard []utterance, cut time.Time) {
+	defer l.settle(run, false)
+	for _, u := range heard {
+		switch {
+		case u.at.After(cut):
+			if u.word == wordDurable || u.word == wordAcked {
+				l.ghosts++
+			}
+			if u.word == wordAppends || u.word == wordFailed {
+				return
+			}
+		case u.word == wordFailed:
+			l.complain("with the power on, run %d failed: %s", run, u.text)
 		default:
-			l.hear(run, word(said[0]), number)
+			l.hear(run, u.word, u.number)
 		}
 	}
 }
@@ -94,6 +124,8 @@ func (l *ledger) hear(run uint32, w word, number uint64) {
 		for index := number; index > 0 && l.appended[index] == run && !l.durable[index]; index-- {
 			l.durable[index] = true
 		}
+	case wordEvicted:
+		l.evictedTo = max(l.evictedTo, number)
 	case wordAcks:
 		l.acks = max(l.acks, number)
 	case wordAcked:
@@ -153,7 +185,7 @@ func (l *ledger) checkSpool(s *spool.Spool, maxBytes int64) error {
 	l.checkDurable(s, acked, there)
 	for _, span := range s.Report().Missing {
 		for index := span.From; index <= span.To; index++ {
-			if l.durable[index] {
+			if l.durable[index] && index > l.evictedTo {
 				l.complain("entry %d is reported missing, and was durable", index)
 				break
 			}
@@ -183,11 +215,12 @@ func (l *ledger) checkDurable(s *spool.Spool, acked uint64, there map[uint64]boo
 	lost, gone, first := 0, uint64(0), st.Next
 	for index := range l.durable {
 		switch {
-		case index <= acked || there[index]:
+		case index <= acked || there[index] || index <= st.EvictedTo:
+		case index <= l.evictedTo:
+			l.uncounted++
 		case index < oldest && gone < l.evicted:
-			if gone++; index > st.EvictedTo {
-				l.uncounted++
-			}
+			gone++
+			l.uncounted++
 		default:
 			lost++
 			first = min(first, index)

@@ -48,25 +48,28 @@ func (k task) options() spool.Options {
 	return spool.Options{Sync: k.Sync, ChapterBytes: chapterBytes, MaxBytes: k.MaxBytes}
 }
 
-// word is what a writer says to the test, each with a number. What it is about
-// to do is said before, what is done after it: so the test knows all indexes that
-// can have been used, and nothing is called durable that is not.
+// word is what a writer says to the test, each with a number and the time. What it
+// is about to do is said before, what is done after it: so the test knows all
+// indexes that can have been used, and nothing is called durable that is not.
 type word byte
 
 const (
 	wordOpened  word = 'o' // the first bytes of the spool's ID
 	wordAppends word = 'a' // this entry
 	wordDurable word = 'd' // the entries of this run up to this one
+	wordEvicted word = 'e' // the entries up to this one
 	wordAcks    word = 'k' // the entries up to this one
 	wordAcked   word = 'K' // it, durably
 	wordDone    word = 'z' // nothing more to do
 	wordFailed  word = '!' // the message's length, then the message
 )
 
-const wordBytes = 9
+const wordBytes = 1 + 8 + 8
 
 func say(to io.Writer, w word, number uint64) error {
-	_, err := to.Write(binary.LittleEndian.AppendUint64([]byte{byte(w)}, number))
+	b := binary.LittleEndian.AppendUint64([]byte{byte(w)}, number)
+	b = binary.LittleEndian.AppendUint64(b, uint64(time.Now().UnixNano()))
+	_, err := to.Write(b)
 	return err
 }
 
@@ -81,6 +84,7 @@ type writer struct {
 	appended       uint64 // the last index
 	durable, acked uint64 // the last ones told to be so
 	read           uint64 // by the sink
+	evicted        uint64 // the last index that was told
 	bytes          int
 }
 
@@ -154,6 +158,12 @@ func (w *writer) append() error {
 		return fmt.Errorf("index %d was announced, the entry got %d", index, got)
 	}
 	w.appended = index
+	if to := w.spool.Stats().EvictedTo; to > w.evicted {
+		w.evicted = to
+		if err := say(w.to, wordEvicted, to); err != nil {
+			return err
+		}
+	}
 	if w.Boast {
 		return say(w.to, wordDurable, index)
 	}

@@ -76,7 +76,6 @@ func (v *Device) attach(d *Disk) error {
 		return err
 	}
 	kernel := pair[0]
-	unix.SetNonblock(pair[1], true) // so that closing it ends a read
 	ours := os.NewFile(uintptr(pair[1]), "nbd")
 	if v.device, err = os.OpenFile(v.Path, os.O_RDWR, 0); err != nil {
 		unix.Close(kernel)

@@ -3,10 +3,12 @@ package volatiledisk
 import (
 	"fmt"
 	"math/rand/v2"
+	"time"
 )
 
 // CutReport says what a cut did to the blocks in the cache.
 type CutReport struct {
+	At      time.Time
 	Pattern string // how they were chosen
 	Kept    int    // as the last write left them
 	Stale   int    // as a write before the last left them
@@ -61,7 +63,7 @@ func (d *Disk) cutLocked(seed uint64) {
 		first = min(first, d.cache[block][0].write)
 	}
 	p := choosePattern(newRandom(seed), first, last)
-	report := CutReport{Pattern: p.name}
+	report := CutReport{At: time.Now(), Pattern: p.name}
 	for _, block := range d.order {
 		versions := d.cache[block]
 		switch i := p.survivor(versions); i {

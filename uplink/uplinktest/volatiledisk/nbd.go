@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 )
 
 // The transmission phase of NBD, as github.com/NetworkBlockDevice/nbd,
@@ -50,61 +49,64 @@ type request struct {
 // client disconnects or the connection ends. Requests that wait at the same time
 // are served in random order, as NBD allows: a flush then covers only the writes
 // that were answered before it.
+//
+// One goroutine does it all, as each request costs a test time: a thread that
+// only ever blocks in its own calls is what a kernel wakes the quickest.
 func (d *Disk) Serve(conn io.ReadWriter) error {
-	q := &queue{}
-	q.changed = sync.NewCond(&q.mu)
-	go func() { q.end(receive(conn, q)) }()
+	in := bufio.NewReaderSize(conn, 64<<10)
 	random := newRandom(d.opts.Seed)
+	var waiting []*request
+	var end error
 	for {
-		r, err := q.take(random.IntN)
-		if err != nil {
-			return err
+		for end == nil && (len(waiting) == 0 || in.Buffered() >= requestBytes) {
+			var r *request
+			if r, end = readRequest(in); end == nil {
+				waiting = append(waiting, r)
+			}
 		}
-		if r == nil {
-			return nil
+		if len(waiting) == 0 {
+			if end == io.EOF {
+				return nil
+			}
+			return fmt.Errorf("volatiledisk: %w", end)
 		}
-		if _, err := conn.Write(d.serve(r)); err != nil {
+		i, last := random.IntN(len(waiting)), len(waiting)-1
+		if _, err := conn.Write(d.serve(waiting[i])); err != nil {
 			return fmt.Errorf("volatiledisk: answering: %w", err)
 		}
+		waiting[i] = waiting[last]
+		waiting = waiting[:last]
 	}
 }
 
-// receive puts requests into a queue until the client is gone.
-func receive(from io.Reader, q *queue) error {
-	buffered := bufio.NewReaderSize(from, 64<<10)
+// readRequest reads a request. The error io.EOF says that the client is gone.
+func readRequest(in *bufio.Reader) (*request, error) {
 	var header [requestBytes]byte
-	for {
-		if _, err := io.ReadFull(buffered, header[:]); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("volatiledisk: %w", err)
-		}
-		if magic := binary.BigEndian.Uint32(header[:]); magic != requestMagic {
-			return fmt.Errorf("volatiledisk: a request begins with %#x", magic)
-		}
-		r := &request{
-			forced:  binary.BigEndian.Uint16(header[4:])&flagFUA != 0,
-			command: binary.BigEndian.Uint16(header[6:]),
-			cookie:  binary.BigEndian.Uint64(header[8:]),
-			offset:  binary.BigEndian.Uint64(header[16:]),
-			length:  binary.BigEndian.Uint32(header[24:]),
-		}
-		switch r.command {
-		case commandDisconnect:
-			return nil
-		case commandRead, commandWrite:
-			if r.length > maxRequest {
-				return fmt.Errorf("volatiledisk: a request is for %d bytes", r.length)
-			}
-		}
-		if r.command == commandWrite {
-			r.data = make([]byte, r.length)
-			if _, err := io.ReadFull(buffered, r.data); err != nil {
-				return fmt.Errorf("volatiledisk: %w", err)
-			}
-		}
-		q.put(r)
+	if _, err := io.ReadFull(in, header[:]); err != nil {
+		return nil, err
 	}
+	if magic := binary.BigEndian.Uint32(header[:]); magic != requestMagic {
+		return nil, fmt.Errorf("a request begins with %#x", magic)
+	}
+	r := &request{
+		forced:  binary.BigEndian.Uint16(header[4:])&flagFUA != 0,
+		command: binary.BigEndian.Uint16(header[6:]),
+		cookie:  binary.BigEndian.Uint64(header[8:]),
+		offset:  binary.BigEndian.Uint64(header[16:]),
+		length:  binary.BigEndian.Uint32(header[24:]),
+	}
+	switch {
+	case r.command == commandDisconnect:
+		return nil, io.EOF
+	case r.command <= commandWrite && r.length > maxRequest:
+		return nil, fmt.Errorf("a request is for %d bytes", r.length)
+	case r.command == commandWrite:
+		r.data = make([]byte, r.length)
+		if _, err := io.ReadFull(in, r.data); err != nil {
+			return nil, io.ErrUnexpectedEOF
+		}
+	}
+	return r, nil
 }
 
 // serve does what a request wants and returns the answer.
@@ -138,46 +140,4 @@ func (d *Disk) serve(r *request) []byte {
 	binary.BigEndian.PutUint32(reply[4:], code)
 	binary.BigEndian.PutUint64(reply[8:], r.cookie)
 	return reply
-}
-
-// queue holds the requests that wait. It has one that puts and one that takes.
-type queue struct {
-	mu       sync.Mutex
-	changed  *sync.Cond
-	requests []*request
-	ended    bool
-	err      error
-}
-
-func (q *queue) put(r *request) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.requests = append(q.requests, r)
-	q.changed.Signal()
-}
-
-// end says that nothing more comes, and why.
-func (q *queue) end(err error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.ended, q.err = true, err
-	q.changed.Signal()
-}
-
-// take waits for a request and takes one, choosing among n of them. None says
-// that nothing more comes.
-func (q *queue) take(choose func(n int) int) (*request, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for len(q.requests) == 0 && !q.ended {
-		q.changed.Wait()
-	}
-	if len(q.requests) == 0 {
-		return nil, q.err
-	}
-	i, last := choose(len(q.requests)), len(q.requests)-1
-	r := q.requests[i]
-	q.requests[i] = q.requests[last]
-	q.requests = q.requests[:last]
-	return r, nil
 }
