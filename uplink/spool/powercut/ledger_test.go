@@ -73,8 +73,8 @@ func listen(from io.Reader, done func()) (heard []utterance) {
 }
 
 // take enters what a writer has said before the power was cut. A process that the
-// power has left is no more; here it may go on for an instant, and fsync may tell
-// it that all is well: ext4 does so at times when its disk is gone.
+// power has left is no more; here it may go on for an instant, and what the kernel
+// tells it about a disk that is gone proves nothing.
 func (l *ledger) take(run uint32, heard []utterance, cut time.Time) {
 	defer l.settle(run, false)
 	for _, u := range heard {

@@ -109,13 +109,13 @@ func TestPowerCuts(t *testing.T) {
 		}
 		for left := 1 + random.IntN(8); left > 0 && total.cuts < cuts && len(l.wrong) == 0; left-- {
 			if err := l.cut(); err != nil {
-				t.Fatalf("life %d (%v), run %d: %v", born, s, l.run, err)
+				t.Fatalf("life %d (%v), run %d: %v; %q", born, s, l.run, err, l.wrong)
 			}
 			if last := left == 1 || total.cuts == cuts; !last && random.IntN(4) == 0 {
 				continue // the next writer meets what this cut has left
 			}
 			if err := l.check(); err != nil {
-				t.Fatalf("life %d (%v), run %d: %v", born, s, l.run, err)
+				t.Fatalf("life %d (%v), run %d: %v; %q", born, s, l.run, err, l.wrong)
 			}
 		}
 		l.end()

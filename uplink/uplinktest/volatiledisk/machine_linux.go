@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -124,15 +125,26 @@ func (m *Machine) Start() (err error) {
 func (m *Machine) Stop() error {
 	var err error
 	// A process that was killed may still have the last of its files open.
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		if err = unix.Unmount(m.Dir, 0); err != unix.EBUSY || time.Now().After(deadline) {
 			break
 		}
 	}
 	if err != nil {
-		err = fmt.Errorf("volatiledisk: unmounting %s: %w", m.Dir, err)
+		err = fmt.Errorf("volatiledisk: unmounting %s: %w; this process has open there: %v", m.Dir, err, openBelow(m.Dir))
 	}
 	return errors.Join(err, m.detach())
+}
+
+// openBelow are the files in a directory that this process has open.
+func openBelow(dir string) (open []string) {
+	links, _ := filepath.Glob("/proc/self/fd/*")
+	for _, link := range links {
+		if file, err := os.Readlink(link); err == nil && strings.HasPrefix(file, dir+"/") {
+			open = append(open, file)
+		}
+	}
+	return open
 }
 
 func (m *Machine) detach() error {
