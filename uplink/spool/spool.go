@@ -152,6 +152,7 @@ type Spool struct {
 	full, dirty, urgent, stop      chan struct{}
 	running                        sync.WaitGroup
 	closing                        sync.WaitGroup // logs of chapters that are durable
+	idle                           []*wal.Log     // logs of finished chapters that need not be
 	complaint                      throttle       // of run
 	evicting, failing, droppingLog throttle
 }
@@ -324,6 +325,9 @@ func (s *Spool) Close() error {
 
 func (s *Spool) closeFiles() {
 	s.closing.Wait()
+	for _, log := range s.idle {
+		log.Close()
+	}
 	for _, ch := range s.chapters {
 		ch.closeLog()
 		ch.closeFile()

@@ -113,9 +113,12 @@ func (s *Spool) storeGroup(g *group) error {
 				return err
 			}
 		}
-		ch, after := s.prepared, s.after
-		s.prepared = nil
+		ch, after, idle := s.prepared, s.after, s.idle
+		s.prepared, s.idle = nil, nil
 		s.mu.Unlock()
+		for _, log := range idle {
+			log.Close()
+		}
 		ch, err := s.placeChapter(ch, g.base, after)
 		s.mu.Lock()
 		s.claimed = false
@@ -201,8 +204,9 @@ func (s *Spool) finishLocked(ch *chapter) {
 	ch.done = true
 	s.current = nil
 	if s.interval == SyncNever && canMove {
-		// Nobody waits for this chapter's sync, and Close would do one. The memory
-		// and the file handle of the log go when they are collected.
+		// Nobody waits for this chapter's sync, and closing its log does one: that is
+		// left to the writer, when it begins the next chapter.
+		s.idle = append(s.idle, ch.log)
 		ch.log = nil
 	} else {
 		s.unsynced++
