@@ -189,7 +189,7 @@ func outage(t *testing.T, order uplink.Order, length time.Duration) {
 		t.Errorf("the spool has taken %d bytes of the disk, the quota is %d", disk, quota)
 	}
 	down := f.Stats()
-	if down.Up || down.Outages != 1 || down.Failures < uint64(length/(31*time.Second)) || down.Failures > uint64(length/(10*time.Second)) {
+	if down.Up || down.Outages != 1 || down.Failures < uint64(length/(31*time.Second)) || down.Failures > 30+uint64(length/(10*time.Second)) {
 		t.Errorf("in the outage: %+v", down)
 	}
 
