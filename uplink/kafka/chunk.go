@@ -65,14 +65,17 @@ type chunk struct {
 	open atomic.Int32 // messages whose promise is open, and 1 until release
 
 	buffer  []byte
-	records []kgo.Record
 	headers []kgo.RecordHeader
+	made    int // messages
+	// The slices themselves never change, as promises look a message up while others
+	// are made.
+	records []kgo.Record
 	firsts  []int                    // of each message: the position of its first record
 	promise func(*kgo.Record, error) // promised, made once
 }
 
 func newChunk(free chan<- *chunk) *chunk {
-	c := &chunk{free: free, buffer: make([]byte, 0, chunkBytes), records: make([]kgo.Record, 0, chunkMessages)}
+	c := &chunk{free: free, buffer: make([]byte, 0, chunkBytes), records: make([]kgo.Record, chunkMessages), firsts: make([]int, chunkMessages)}
 	c.promise = c.promised
 	return c
 }
@@ -84,20 +87,20 @@ func (c *chunk) begin(d *delivery) {
 	}
 	c.d = d
 	c.open.Store(1)
-	c.buffer, c.records, c.headers, c.firsts = c.buffer[:0], c.records[:0], c.headers[:0], c.firsts[:0]
+	c.buffer, c.headers, c.made = c.buffer[:0], c.headers[:0], 0
 }
 
 // full leaves room for a message of the usual size, so that the buffer need not
 // move.
 func (c *chunk) full() bool {
-	return len(c.buffer) > cap(c.buffer)-4096 || len(c.records) == cap(c.records)
+	return len(c.buffer) > cap(c.buffer)-4096 || c.made == len(c.records)
 }
 
 // add makes room for a message, which begins with the record at position i.
 func (c *chunk) add(i int) *kgo.Record {
-	c.firsts = append(c.firsts, i)
-	c.records = c.records[:len(c.records)+1]
-	return &c.records[len(c.records)-1]
+	c.firsts[c.made] = i
+	c.made++
+	return &c.records[c.made-1]
 }
 
 // send hands a message to the client.
