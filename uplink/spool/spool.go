@@ -152,7 +152,7 @@ type Spool struct {
 	full, dirty, urgent, stop      chan struct{}
 	running                        sync.WaitGroup
 	closing                        sync.WaitGroup // logs of chapters that are durable
-	idle                           []*wal.Log     // logs of finished chapters that need not be
+	idle                           chan *wal.Log  // logs of finished chapters that need not be
 	complaint                      throttle       // of run
 	evicting, failing, droppingLog throttle
 }
@@ -170,6 +170,7 @@ func open(dir string, opts Options, fsys fileSystem) (*Spool, error) {
 	s := &Spool{
 		opts: opts, opened: time.Now(), log: opts.Logger, interval: opts.Sync, cursors: map[string]*place{},
 		full: make(chan struct{}, 1), dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1), stop: make(chan struct{}),
+		idle: make(chan *wal.Log, 1),
 	}
 	s.fs = counting{fsys, &s.written}
 	s.room = sync.NewCond(&s.mu)
@@ -190,6 +191,7 @@ func open(dir string, opts Options, fsys fileSystem) (*Spool, error) {
 	if s.opts.QuarantineBytes <= 0 {
 		s.opts.QuarantineBytes = defaultQuarantineBytes
 	}
+	s.closing.Go(s.closeIdle)
 	var err error
 	if s.dir, err = filepath.Abs(dir); err == nil {
 		err = s.recover()
@@ -295,6 +297,9 @@ func (s *Spool) Close() error {
 	err := s.sync(true)
 	s.mu.Lock()
 	if s.current != nil {
+		if s.interval == SyncNever {
+			s.current.closeLog()
+		}
 		s.finishLocked(s.current)
 	}
 	s.mu.Unlock()
@@ -324,10 +329,8 @@ func (s *Spool) Close() error {
 }
 
 func (s *Spool) closeFiles() {
+	close(s.idle)
 	s.closing.Wait()
-	for _, log := range s.idle {
-		log.Close()
-	}
 	for _, ch := range s.chapters {
 		ch.closeLog()
 		ch.closeFile()

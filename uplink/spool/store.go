@@ -41,6 +41,13 @@ func (s *Spool) write() {
 	}
 }
 
+// closeIdle closes the logs of finished chapters that need no sync of ours.
+func (s *Spool) closeIdle() {
+	for log := range s.idle {
+		log.Close()
+	}
+}
+
 // waitForSync returns when few enough finished chapters wait for their sync.
 func (s *Spool) waitForSync() {
 	s.mu.Lock()
@@ -113,12 +120,9 @@ func (s *Spool) storeGroup(g *group) error {
 				return err
 			}
 		}
-		ch, after, idle := s.prepared, s.after, s.idle
-		s.prepared, s.idle = nil, nil
+		ch, after := s.prepared, s.after
+		s.prepared = nil
 		s.mu.Unlock()
-		for _, log := range idle {
-			log.Close()
-		}
 		ch, err := s.placeChapter(ch, g.base, after)
 		s.mu.Lock()
 		s.claimed = false
@@ -204,10 +208,16 @@ func (s *Spool) finishLocked(ch *chapter) {
 	ch.done = true
 	s.current = nil
 	if s.interval == SyncNever && canMove {
-		// Nobody waits for this chapter's sync, and closing its log does one: that is
-		// left to the writer, when it begins the next chapter.
-		s.idle = append(s.idle, ch.log)
-		ch.log = nil
+		// Nobody waits for this chapter's sync, and closing its log does one. Where
+		// that takes longer than the next chapters, the log is left to the garbage
+		// collector, which closes its file without.
+		if ch.log != nil {
+			select {
+			case s.idle <- ch.log:
+			default:
+			}
+			ch.log = nil
+		}
 	} else {
 		s.unsynced++
 	}

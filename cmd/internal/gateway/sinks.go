@@ -80,7 +80,7 @@ func (t *Target) limit(c *config.Budget, name, dir string) error {
 		Location: zone,
 	}
 	if dir != "" {
-		o.Store = usageFile(filepath.Join(dir, "budget-"+name))
+		o.Store = uplink.NewBudgetFile(filepath.Join(dir, "budget-"+name))
 	}
 	for _, s := range c.Steps {
 		o.Steps = append(o.Steps, uplink.BudgetStep{Share: float64(s.Percent) / 100, Priority: s.Priority.Level()})
