@@ -27,6 +27,10 @@ type group struct {
 
 	records []Record
 	origins []origin // of the records
+	// total is how many records the entries have, those included that the sink had
+	// before or refused, sequence the highest of theirs.
+	total    int
+	sequence uint64
 	// undecodable counts entries of the group, missing those before them.
 	undecodable, missing uint64
 }
@@ -86,6 +90,10 @@ func (f *Forwarder) decode(i int) {
 		return
 	}
 	n, done := len(records)-before, 0
+	g.total += n
+	if n > 0 {
+		g.sequence = max(g.sequence, records[before+n-1].Sequence)
+	}
 	if l.partial.entry == entry.Index {
 		done = min(l.partial.records, n)
 		records = append(records[:before], records[before+done:]...)
