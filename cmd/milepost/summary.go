@@ -59,8 +59,9 @@ func writeReplaySummary(w io.Writer, r *gateway.ReplayResult) {
 		if d.Poisoned > 0 {
 			fmt.Fprintf(w, "  %14s  refused for good: %s\n", gateway.Grouped(d.Poisoned), d.LastError)
 		}
-		evicted, missing := uint64(0), uint64(0)
+		evicted, missing, pending := uint64(0), uint64(0), uint64(0)
 		for _, e := range d.Entries {
+			pending += e.Pending
 			evicted += e.Evicted
 			missing += e.Missing
 		}
@@ -76,9 +77,9 @@ func writeReplaySummary(w io.Writer, r *gateway.ReplayResult) {
 		if d.Undelivered > 0 {
 			fate := "lost"
 			switch {
-			case r.Kept && r.Lost():
+			case r.Kept && r.Lost() && pending > 0:
 				fate = "kept in the spool but for what was evicted, dropped or lost"
-			case r.Kept:
+			case r.Kept && !r.Lost():
 				fate = "kept in the spool"
 			}
 			fmt.Fprintf(w, "  %14s  not delivered, %s\n", gateway.Grouped(d.Undelivered), fate)

@@ -5,6 +5,7 @@ import (
 
 	"milepost/aggregate"
 	"milepost/cmd/internal/config"
+	"milepost/uplink/spool"
 )
 
 // class is what a Store knows of the records of one priority.
@@ -30,9 +31,10 @@ type class struct {
 type loss struct {
 	entries, records uint64
 	from, until      time.Time // of their windows
+	cause            string    // of the last one
 }
 
-func (l *loss) add(records uint64, from, until time.Time) {
+func (l *loss) add(records uint64, from, until time.Time, cause string) {
 	if l.entries == 0 || from.Before(l.from) {
 		l.from = from
 	}
@@ -41,7 +43,11 @@ func (l *loss) add(records uint64, from, until time.Time) {
 	}
 	l.entries++
 	l.records += records
+	l.cause = cause
 }
+
+// filledUp is why entries are dropped for others.
+const filledUp = "more important ones filled the spool (max_size)"
 
 type waitingEntry struct {
 	index, records uint64
@@ -73,8 +79,12 @@ func (c *class) look() {
 // close drops what was never written. The spool is closed.
 func (c *class) close() {
 	c.look()
+	cause := c.spool.Stats().Cause
+	if cause == spool.ErrQuota.Error() {
+		cause = filledUp
+	}
 	for _, e := range c.waiting {
-		c.dropped.add(e.records, e.from, e.until)
+		c.dropped.add(e.records, e.from, e.until, cause)
 	}
 	c.waiting = nil
 }

@@ -51,10 +51,11 @@ type ClassLedger struct {
 	// them: since the spool was made, with the times of their windows.
 	Evicted                   uint64
 	EvictedFrom, EvictedUntil time.Time
-	// Dropped entries, with DroppedRecords, were not stored in this run, as the
-	// quota was taken up by what is more important, or the disk took nothing.
+	// Dropped entries, with DroppedRecords, were not stored in this run, for the
+	// DropCause.
 	Dropped, DroppedRecords   uint64
 	DroppedFrom, DroppedUntil time.Time
+	DropCause                 string
 }
 
 func (l *Ledger) add(c *collectCounts, f *foldCounts) {
@@ -141,8 +142,8 @@ func (l *Ledger) WriteTo(w io.Writer) (int64, error) {
 		}
 		row(1, c.Evicted, fmt.Sprintf("%s of %s priority evicted, as the spool was full (max_size): %s",
 			entries, c.Priority, timesText(c.EvictedFrom, c.EvictedUntil)))
-		row(1, c.DroppedRecords, fmt.Sprintf("of %s priority dropped, as the spool took no more of them: %s",
-			c.Priority, timesText(c.DroppedFrom, c.DroppedUntil)))
+		row(1, c.DroppedRecords, fmt.Sprintf("records of %s priority dropped, as %s: %s",
+			c.Priority, c.DropCause, timesText(c.DroppedFrom, c.DroppedUntil)))
 	}
 	n, err := w.Write(out)
 	return int64(n), err

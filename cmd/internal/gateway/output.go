@@ -34,7 +34,6 @@ type output struct {
 	temporary string // the folder to remove in the end, if any
 	store     *Store
 	delivery  *Delivery
-	resumed   uint64
 	// broken says that something could not be stored or delivered.
 	broken bool
 }
@@ -78,7 +77,7 @@ func (r *Replay) openOutput(boot uplink.BootID, cancel context.CancelCauseFunc) 
 	} else if store.Resume, earlier, err = r.prepareDir(dir, boot); err != nil {
 		return out, err
 	}
-	out.dir, out.resumed = dir, store.Resume.Last()
+	out.dir = dir
 	options.Logger = r.Logger
 	if out.spools, err = OpenSpools(dir, options, r.Priorities); err != nil {
 		return out, err
@@ -316,13 +315,13 @@ func (o *output) close() error {
 }
 
 func (o *output) addTo(result *ReplayResult) {
-	result.Resumed = o.resumed
 	if o.store == nil {
 		result.Ledger.Windows, result.Ledger.Corrections = o.windows, o.corrections
 		result.Ledger.Summaries, result.Ledger.Records = o.summaries, o.summaries
 		return
 	}
 	o.store.addTo(&result.Ledger)
+	result.Resumed = o.store.counts.Resumed
 	result.Kept = o.temporary == ""
 	if o.delivery == nil { // it could not be made
 		return

@@ -169,7 +169,7 @@ func (s *Store) flush(ctx context.Context, c *class) error {
 	index, err := c.spool.AppendAt(payload, from, until)
 	if c.spool.tolerate(err) == nil && index == 0 {
 		// It gives way to what is more important. What comes later may find room.
-		c.dropped.add(records, from, until)
+		c.dropped.add(records, from, until, filledUp)
 		return nil
 	}
 	if c.spool.tolerate(err) != nil {
@@ -236,7 +236,7 @@ func (s *Store) addTo(l *Ledger) {
 		l.Classes[slices.Index(priorities[:], c.spool.priority)] = ClassLedger{
 			Priority: c.spool.priority, Records: c.records, Entries: c.appended,
 			Evicted: stats.EvictedEntries, EvictedFrom: stats.EvictedFrom, EvictedUntil: stats.EvictedUntil,
-			Dropped: c.dropped.entries, DroppedRecords: c.dropped.records, DroppedFrom: c.dropped.from, DroppedUntil: c.dropped.until,
+			Dropped: c.dropped.entries, DroppedRecords: c.dropped.records, DroppedFrom: c.dropped.from, DroppedUntil: c.dropped.until, DropCause: c.dropped.cause,
 		}
 	}
 }
