@@ -199,7 +199,7 @@ func (f *replayFlags) replay(inv *invocation, logs []string, messages io.Writer)
 	if f.configPath != "" && c.Spool.Compression == config.CompressionZstd {
 		r.Spool.Compression = spool.Zstd
 	}
-	if f.configPath != "" && speed > 0 {
+	if f.configPath != "" && f.spoolDir != "" && speed > 0 {
 		// At the pace of life there is no waiting: what finds no room makes some, as
 		// on a vehicle. As fast as possible, nothing need be lost.
 		r.Spool.MaxBytes = int64(c.Spool.MaxSize)
