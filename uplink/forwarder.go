@@ -96,6 +96,10 @@ type ForwarderOptions struct {
 	// GiveUp is how long Run bears a sink that fails without a break; 0 is for
 	// ever.
 	GiveUp time.Duration
+	// Done, if set, is called before each acknowledgement, and before Note, with
+	// the name of the class, how many records its entries have, whatever became of
+	// them, and the highest sequence of these, 0 if there is none.
+	Done func(class string, records int, sequence uint64)
 	// Note, if set, is called after every successful Send for the note that is
 	// kept with the acknowledgement.
 	Note func() []byte
@@ -224,6 +228,9 @@ func (f *Forwarder) acknowledge() {
 	g, l := &f.group, f.group.lane
 	for _, u := range g.undecodable {
 		f.quarantine(g.entries[u.entry], nil, u.cause)
+	}
+	if f.o.Done != nil {
+		f.o.Done(l.Name, g.total, g.sequence)
 	}
 	f.unacknowledged = l.Queue.AckSpan(g.span, f.note())
 	if g.live {

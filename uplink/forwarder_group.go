@@ -29,6 +29,10 @@ type group struct {
 	origins     []origin // of the records
 	undecodable []undecodable
 	missing     uint64 // entries, before those of the group
+	// total is how many records the entries have, those included that the sink had
+	// before or refused, sequence the highest of theirs.
+	total    int
+	sequence uint64
 }
 
 // undecodable is an entry that is to be quarantined.
@@ -91,6 +95,10 @@ func (f *Forwarder) decode(i int) {
 		return
 	}
 	n, done := len(records)-before, 0
+	g.total += n
+	if n > 0 {
+		g.sequence = max(g.sequence, records[before+n-1].Sequence)
+	}
 	if l.partial.entry == entry.Index {
 		done = min(l.partial.records, n)
 		records = append(records[:before], records[before+done:]...)

@@ -62,8 +62,15 @@ func TestForwarder(t *testing.T) {
 	queue := uplinktest.NewQueue()
 	records := fill(queue, 10, 7)
 	sink := new(uplinktest.MemorySink)
+	done, highest := 0, uint64(0)
 	f := uplink.NewForwarder(queue, sink, uplink.ForwarderOptions{
 		Decode: uplink.DecodeRecords, MaxRecords: 20,
+		Done: func(class string, n int, sequence uint64) {
+			if entries, _ := queue.Acked(); class != "records" || entries*7 != done || sequence != uint64(done+n) {
+				t.Errorf("%d records up to %d of class %q are done with behind %d, of which %d are acknowledged", n, sequence, class, done, entries*7)
+			}
+			done, highest = done+n, sequence
+		},
 		Note: func() []byte { return fmt.Append(nil, len(sink.Sent())) },
 	})
 	if err := f.Run(t.Context()); err != nil {
@@ -72,6 +79,9 @@ func TestForwarder(t *testing.T) {
 	delivered(t, sink, records)
 	if sink.Sends() != 4 { // entries of 7: 21, 21, 21, 7
 		t.Errorf("%d sends, want 4", sink.Sends())
+	}
+	if done != 70 || highest != records[69].Sequence {
+		t.Errorf("%d records are done with, up to %d", done, highest)
 	}
 	if entries, note := queue.Acked(); entries != 10 || note != "70" {
 		t.Errorf("acknowledged are %d entries with the note %q, want 10 and 70", entries, note)

@@ -77,7 +77,14 @@ func TestKillAndResume(t *testing.T) {
 	if testing.Short() {
 		kills = 5
 	}
-	for name, begin := range map[string]func(*testing.T) receiver{"mqtt": startMQTT, "kafka": startKafka} {
+	classes := writeFile(t, t.TempDir(), "milepost.yaml", "priorities: [{signal: \"B*\", priority: high}, {message: \"[L-Z]*\", priority: low}]\ndedup: {exception: {enabled: false}}\n")
+	for name, c := range map[string]struct {
+		begin func(*testing.T) receiver
+		args  []string
+	}{
+		"mqtt": {startMQTT, nil}, "kafka": {startKafka, nil}, "classes": {startMQTT, []string{"--config", classes}},
+	} {
+		begin := c.begin
 		t.Run(name, func(t *testing.T) {
 			var total killCounts
 			var whole time.Duration // that an undisturbed replay takes
@@ -85,7 +92,7 @@ func TestKillAndResume(t *testing.T) {
 				if replay > 3*kills {
 					t.Fatalf("only %d of %d processes were killed before they were done", total.kills, total.processes)
 				}
-				k := killable{receiver: begin(t), device: fmt.Sprintf("%s-%d", name, replay)}
+				k := killable{receiver: begin(t), args: c.args, device: fmt.Sprintf("%s-%d", name, replay)}
 				if replay == 0 {
 					whole = k.time(t)
 				} else {
@@ -113,6 +120,7 @@ func (c *killCounts) add(o killCounts) {
 // killable is one replay, of as many processes as it takes.
 type killable struct {
 	receiver receiver
+	args     []string
 	device   string // each has its own, and so a boot ID of its own
 	dir      string // of the spool
 	counts   killCounts
@@ -124,8 +132,8 @@ func (k *killable) run(t *testing.T) (wait func() int, kill func()) {
 		k.dir = filepath.Join(t.TempDir(), "spool")
 	}
 	log, database := longDrive(t)
-	command, _, stderr := process(t, "replay", "--dbc", database, "--device", k.device,
-		"--to", k.receiver.to(), "--spool", k.dir, "--resume", log)
+	command, _, stderr := process(t, append([]string{"replay", "--dbc", database, "--device", k.device,
+		"--to", k.receiver.to(), "--spool", k.dir, "--resume", log}, k.args...)...)
 	start(t, command)
 	k.counts.processes++
 	return func() int {
@@ -167,11 +175,15 @@ func (k *killable) kill(t *testing.T, whole *time.Duration, most int) {
 func (k *killable) check(t *testing.T) {
 	t.Helper()
 	log, database := longDrive(t)
-	undisturbed := milepost(nil, "replay", "--dbc", database, "--device", k.device, "--to", "jsonl", "--quiet", log)
+	undisturbed := milepost(nil, append([]string{"replay", "--dbc", database, "--device", k.device, "--to", "jsonl", "--quiet", log}, k.args...)...)
 	if undisturbed.code != exitDone {
 		t.Fatal(undisturbed.stderr)
 	}
-	want := strings.Split(strings.TrimSuffix(undisturbed.stdout, "\n"), "\n")
+	lines := strings.Split(strings.TrimSuffix(undisturbed.stdout, "\n"), "\n")
+	want := make([]string, len(lines)) // by sequence: the order of classes is another
+	for _, line := range lines {
+		want[recordKey(t, line).Sequence-1] = line
+	}
 	boot := recordKey(t, want[0]).Boot
 	arrived := make([]bool, len(want))
 	for _, line := range k.receiver.lines(t) {

@@ -187,6 +187,7 @@ func (f *replayFlags) replay(inv *invocation, logs []string, messages io.Writer)
 		KeepOverlap: !c.Dedup.Overlap,
 		Speed:       speed,
 		Device:      f.device,
+		Priorities:  c.Priorities,
 		SpoolDir:    f.spoolDir,
 		Resume:      f.resume,
 		Spool: spool.Options{
@@ -197,6 +198,11 @@ func (f *replayFlags) replay(inv *invocation, logs []string, messages io.Writer)
 	}
 	if f.configPath != "" && c.Spool.Compression == config.CompressionZstd {
 		r.Spool.Compression = spool.Zstd
+	}
+	if f.configPath != "" && f.spoolDir != "" && speed > 0 {
+		// At the pace of life there is no waiting: what finds no room makes some, as
+		// on a vehicle. As fast as possible, nothing need be lost.
+		r.Spool.MaxBytes = int64(c.Spool.MaxSize)
 	}
 	if r.Workers == 0 {
 		r.Workers = runtime.GOMAXPROCS(0)
@@ -297,6 +303,9 @@ func (f *replayFlags) sinks(c *config.Config, speed float64) ([]config.Sink, err
 func (f *replayFlags) fingerprint(r *gateway.Replay) ([]byte, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%v %v %v %v %v %v %s %s\n", r.Window, r.Lateness, r.ClockStep, r.Mirrors, r.Refresh, r.KeepOverlap, f.databases.match, f.databases.notAvailable)
+	for _, rule := range r.Priorities { // they decide the order within a window
+		fmt.Fprintf(h, "%q\n", rule)
+	}
 	for _, argument := range f.databases.files {
 		bus, path, err := splitBus(argument)
 		if err != nil {

@@ -73,11 +73,27 @@ func runSpool(ctx context.Context, inv *invocation, c *command, args []string) e
 }
 
 func listSpool(w io.Writer, dir string) error {
-	info, err := spool.Inspect(dir)
-	if err != nil {
-		return err
+	folders := gateway.SpoolFolders(dir)
+	for i, f := range folders {
+		info, err := spool.Inspect(f.Dir)
+		if err != nil {
+			return err
+		}
+		label := ""
+		if len(folders) > 1 {
+			label = fmt.Sprintf(" of %s priority", f.Priority)
+		}
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintf(w, "spool %x%s, made %s\n\n", info.ID[:4], label, info.Created.UTC().Format(time.RFC3339))
+		listClass(w, &info)
 	}
-	fmt.Fprintf(w, "spool %x, made %s\n\n", info.ID[:4], info.Created.UTC().Format(time.RFC3339))
+	return nil
+}
+
+// listClass lists the chapters and cursors of one spool.
+func listClass(w io.Writer, info *spool.Info) {
 	fmt.Fprintf(w, "%-22s %12s %12s %9s %10s\n", "chapter", "first", "last", "entries", "bytes")
 	var entries uint64
 	var bytes int64
@@ -101,7 +117,6 @@ func listSpool(w io.Writer, dir string) error {
 	for _, cursor := range info.Cursors {
 		fmt.Fprintf(w, "%-22s %12d %12d %12d %12d\n", cursor.Name, cursor.Acknowledged, cursor.Acked, cursor.Evicted, cursor.Missing)
 	}
-	return nil
 }
 
 func dumpSpool(ctx context.Context, inv *invocation, dir string) error {
@@ -125,6 +140,22 @@ type spoolRead struct {
 // what is missing between them.
 func writeRecords(ctx context.Context, w, notes io.Writer, dir string, format func([]byte, *uplink.Record) []byte) (read spoolRead, err error) {
 	out := bufio.NewWriterSize(w, 1<<16)
+	folders := gateway.SpoolFolders(dir)
+	for _, f := range folders {
+		label := ""
+		if len(folders) > 1 {
+			label = fmt.Sprintf("%s priority: ", f.Priority)
+		}
+		err := read.class(ctx, f.Dir, label, out, notes, format)
+		if err != nil {
+			return read, err
+		}
+	}
+	return read, out.Flush()
+}
+
+// class writes the records of one spool; the label goes before each note.
+func (read *spoolRead) class(ctx context.Context, dir, label string, w, notes io.Writer, format func([]byte, *uplink.Record) []byte) error {
 	var decoder uplink.BatchDecoder
 	var records []uplink.Record
 	var line []byte
@@ -133,33 +164,33 @@ func writeRecords(ctx context.Context, w, notes io.Writer, dir string, format fu
 			err = ctx.Err()
 		}
 		if err != nil {
-			return read, err
+			return err
 		}
 		if entry.Missing > 0 {
-			fmt.Fprintf(notes, "before entry %d: %s missing\n", entry.Index, plural(entry.Missing, "entry"))
+			fmt.Fprintf(notes, "%sbefore entry %d: %s missing\n", label, entry.Index, plural(entry.Missing, "entry"))
 			read.missing += entry.Missing
 		}
 		records, err = decoder.Decode(entry.Payload, records[:0])
 		if err != nil {
-			fmt.Fprintf(notes, "entry %d: %v\n", entry.Index, err)
+			fmt.Fprintf(notes, "%sentry %d: %v\n", label, entry.Index, err)
 			read.bad++
 			continue
 		}
 		for i := range records {
 			line = append(format(line[:0], &records[i]), '\n')
-			if _, err := out.Write(line); err != nil {
-				return read, err
+			if _, err := w.Write(line); err != nil {
+				return err
 			}
 			read.records++
 		}
 	}
-	return read, out.Flush()
+	return nil
 }
 
 // exportSpool writes what can be read to a file, which appears whole or not at
 // all, and tells on standard output what is missing.
 func exportSpool(ctx context.Context, inv *invocation, dir, name string) error {
-	findings, err := spool.Verify(dir)
+	findings, err := verifyClasses(dir)
 	if err != nil {
 		return err
 	}
@@ -204,14 +235,14 @@ func exportSpool(ctx context.Context, inv *invocation, dir, name string) error {
 }
 
 func verifySpool(inv *invocation, dir string) error {
-	findings, err := spool.Verify(dir)
+	findings, err := verifyClasses(dir)
 	if err != nil {
 		return err
 	}
 	for _, f := range findings {
 		fmt.Fprintln(inv.stdout, f)
 	}
-	sequence, err := gateway.LastStored(dir)
+	stored, err := gateway.LastStored(dir)
 	if err != nil {
 		fmt.Fprintf(inv.stdout, "%v\n", err)
 		return errReported
@@ -219,6 +250,26 @@ func verifySpool(inv *invocation, dir string) error {
 	if len(findings) > 0 {
 		return errReported
 	}
-	fmt.Fprintf(inv.stdout, "%s: no damage; the last record is number %d\n", dir, sequence)
+	fmt.Fprintf(inv.stdout, "%s: no damage; the last record is number %d\n", dir, stored.Last())
 	return nil
+}
+
+// verifyClasses verifies the spools of all classes. The files of those in subfolders
+// are named with these.
+func verifyClasses(dir string) (all []spool.Finding, err error) {
+	for _, f := range gateway.SpoolFolders(dir) {
+		findings, err := spool.Verify(f.Dir)
+		if err != nil {
+			return nil, err
+		}
+		below, err := filepath.Rel(dir, f.Dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, finding := range findings {
+			finding.File = filepath.Join(below, finding.File)
+			all = append(all, finding)
+		}
+	}
+	return all, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -96,6 +97,62 @@ func TestSpoolFinished(t *testing.T) {
 	other := milepost(nil, "replay", "--dbc", database, "--spool", dir, "--resume", "--to", "csv", log)
 	if other.code != exitFailed || !strings.Contains(other.stderr, "cannot go on with sink csv") || other.stdout != "" {
 		t.Errorf("exit code %d, stderr %q", other.code, other.stderr)
+	}
+}
+
+// TestSpoolClasses looks into a spool with several classes.
+func TestSpoolClasses(t *testing.T) {
+	log, database := shortDrive(t)
+	config := writeFile(t, t.TempDir(), "milepost.yaml", "priorities: [{signal: \"B*\", priority: high}, {message: \"[L-Z]*\", priority: low}]\ndedup: {exception: {enabled: false}}\n")
+	dir := filepath.Join(t.TempDir(), "spool")
+	replayed(t, nil, "--config", config, "--dbc", database, "--spool", dir, log)
+	sorted := func(text string) string {
+		lines := strings.SplitAfter(text, "\n")
+		slices.Sort(lines)
+		return strings.Join(lines, "")
+	}
+	// There is no device in the configuration: it is the host's name.
+	records := sorted(replayed(t, nil, "--config", config, "--dbc", database, "--to", "jsonl", log))
+	got := milepost(nil, "spool", "dump", dir)
+	if got.code != exitDone || got.stderr != "" {
+		t.Errorf("dump: exit code %d, stderr %q", got.code, got.stderr)
+	}
+	equalText(t, "dump", sorted(got.stdout), records)
+	out := filepath.Join(t.TempDir(), "drive.jsonl")
+	if got := milepost(nil, "spool", "export", "--out", out, dir); got.code != exitDone || !strings.Contains(got.stdout, "2680 records") {
+		t.Errorf("export: exit code %d, %q, %q", got.code, got.stdout, got.stderr)
+	}
+	equalText(t, "export", sorted(readFile(t, filepath.Dir(out), "drive.jsonl")), records)
+	got = milepost(nil, "spool", "ls", dir)
+	at := 0
+	for _, class := range []string{"high", "normal", "low"} {
+		i := strings.Index(got.stdout[at:], "of "+class+" priority")
+		if got.code != exitDone || i < 0 {
+			t.Fatalf("ls: exit code %d, no %s behind byte %d of %q", got.code, class, at, got.stdout)
+		}
+		at += i
+	}
+	if got := milepost(nil, "spool", "verify", dir); got.code != exitDone || !strings.Contains(got.stdout, "no damage; the last record is number 2680") {
+		t.Errorf("verify: exit code %d, %q", got.code, got.stdout)
+	}
+
+	damaged := segments(t, filepath.Join(dir, "low"))[0]
+	data, err := os.ReadFile(damaged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 4
+	if err := os.WriteFile(damaged, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := milepost(nil, "spool", "verify", dir); got.code != exitFailed || !strings.Contains(got.stdout, filepath.Join("low", "chapters")) {
+		t.Errorf("verify: exit code %d, %q", got.code, got.stdout)
+	}
+	if got := milepost(nil, "spool", "dump", dir); !strings.Contains(got.stderr, "low priority: before entry") {
+		t.Errorf("dump: exit code %d, stderr %q", got.code, got.stderr)
+	}
+	if got := milepost(nil, "spool", "export", "--out", out, dir); got.code != exitFailed || !strings.Contains(got.stdout, filepath.Join("low", "chapters")) {
+		t.Errorf("export: exit code %d, %q", got.code, got.stdout)
 	}
 }
 

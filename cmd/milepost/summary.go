@@ -59,21 +59,33 @@ func writeReplaySummary(w io.Writer, r *gateway.ReplayResult) {
 		if d.Poisoned > 0 {
 			fmt.Fprintf(w, "  %14s  refused for good: %s\n", gateway.Grouped(d.Poisoned), d.LastError)
 		}
-		if d.Missing > 0 {
-			fmt.Fprintf(w, "  %14s  lost from the spool\n", plural(d.Missing, "entry"))
+		evicted, missing, pending := uint64(0), uint64(0), uint64(0)
+		for _, e := range d.Entries {
+			pending += e.Pending
+			evicted += e.Evicted
+			missing += e.Missing
+		}
+		if evicted > 0 {
+			fmt.Fprintf(w, "  %14s  evicted before they were delivered\n", plural(evicted, "entry"))
+		}
+		if missing > 0 {
+			fmt.Fprintf(w, "  %14s  lost from the spool\n", plural(missing, "entry"))
 		}
 		if d.Undecodable > 0 {
 			fmt.Fprintf(w, "  %14s  of the spool cannot be read\n", plural(d.Undecodable, "entry"))
 		}
 		if d.Undelivered > 0 {
 			fate := "lost"
-			if r.Kept {
+			switch {
+			case r.Kept && r.Lost() && pending > 0:
+				fate = "kept in the spool but for what was evicted, dropped or lost"
+			case r.Kept && !r.Lost():
 				fate = "kept in the spool"
 			}
 			fmt.Fprintf(w, "  %14s  not delivered, %s\n", gateway.Grouped(d.Undelivered), fate)
 		}
 	}
-	switch err := r.Ledger.Check(); {
+	switch err := r.Check(); {
 	case err != nil:
 		fmt.Fprintln(w, err)
 	case r.Ledger.Decoded == 0 && r.Ledger.Unknown > 0:

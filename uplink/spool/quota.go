@@ -7,9 +7,9 @@ import (
 	"sync"
 )
 
-// errQuota is why a spool cannot store where the quota that it shares is taken up
+// ErrQuota is why a spool cannot store where the quota that it shares is taken up
 // by what is more important.
-var errQuota = errors.New("spool: the shared quota is taken up by more important entries")
+var ErrQuota = errors.New("spool: the shared quota is taken up by more important entries")
 
 // Quota is a number of bytes that several open spools share. When it is used up,
 // the oldest chapter goes of the least important spool that has one to give: of
@@ -74,7 +74,7 @@ func (q *Quota) makeRoom(s *Spool) error {
 	defer q.mu.Unlock()
 	for q.usedLocked()+s.opts.ChapterBytes > q.maxBytes {
 		if !q.evictLocked(s.opts.Priority) {
-			return errQuota
+			return ErrQuota
 		}
 	}
 	s.mu.Lock()

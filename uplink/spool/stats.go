@@ -23,6 +23,7 @@ type Stats struct {
 	Durable uint64 // highest index that survives a power cut
 
 	Entries  uint64 // readable entries in the spool
+	Waiting  uint64 // those of Entries that are in memory only; after Close, they were never written
 	Bytes    int64  // in chapters; with what waits to be written
 	Chapters int
 
@@ -132,7 +133,7 @@ func (s *Spool) Stats() Stats {
 		Dropped:        c.dropped, DroppedBytes: c.droppedBytes, DroppedFrom: c.droppedFrom, DroppedUntil: c.droppedUntil,
 		WrittenBytes: s.written.Load(), Opened: s.opened,
 		Syncs: c.syncs, SyncErrors: c.syncErrors, WriteErrors: c.writeErrors,
-		Entries: s.next - 1 - s.flushed,
+		Entries: s.next - 1 - s.flushed, Waiting: s.next - 1 - s.flushed,
 	}
 	st.EvictedFrom, st.EvictedUntil = timeRange{s.water.evictedFrom, s.water.evictedUntil}.times()
 	if st.PayloadBytes > 0 {

@@ -32,13 +32,15 @@ type Config struct {
 	Match        Match
 	NotAvailable NotAvailable
 	// DBC are the databases of all buses.
-	DBC     []string
-	Buses   []Bus
-	Dedup   Dedup
-	Spool   Spool
-	Sinks   []Sink
-	Metrics Metrics
-	Log     Log
+	DBC   []string
+	Buses []Bus
+	Dedup Dedup
+	// Priorities say how important signals are: the first rule that matches counts.
+	Priorities []PriorityRule
+	Spool      Spool
+	Sinks      []Sink
+	Metrics    Metrics
+	Log        Log
 }
 
 // Match says how frames find their message in a database.
@@ -261,26 +263,6 @@ type Budget struct {
 type BudgetStep struct {
 	Percent  int
 	Priority Priority
-}
-
-// Priority says how important a signal is.
-type Priority string
-
-const (
-	PriorityLow    Priority = "low"
-	PriorityNormal Priority = "normal"
-	PriorityHigh   Priority = "high"
-)
-
-// Level is a number for a priority: a higher one for a more important signal.
-func (p Priority) Level() int {
-	switch p {
-	case PriorityLow:
-		return -1
-	case PriorityHigh:
-		return 1
-	}
-	return 0
 }
 
 // TLS says whom to trust and who we are. The paths are those of PEM files.

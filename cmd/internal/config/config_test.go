@@ -42,6 +42,9 @@ dedup:
   mirrors:
   - {buses: [can0, can1], within: 2ms}
   exception: {enabled: false}
+priorities:
+- {bus: can0, message: "Brake*", priority: high}
+- {signal: "[A-F]?or"}
 spool:
   sync: always
   max_size: 64 MiB
@@ -76,6 +79,7 @@ log: {level: warn, format: json}
 	want.Buses = []Bus{{"can0", []string{"conf/c.dbc"}}, {Name: "can1"}}
 	want.Dedup.Unchanged, want.Dedup.Exception.Enabled = false, false
 	want.Dedup.Mirrors = []Mirror{{[]string{"can0", "can1"}, 2 * time.Millisecond}}
+	want.Priorities = []PriorityRule{{Bus: "can0", Message: "Brake*", Priority: PriorityHigh}, {Signal: "[A-F]?or", Priority: PriorityNormal}}
 	want.Spool.Sync, want.Spool.MaxSize = spool.SyncAlways, 64<<20
 	mqtt, kafka, file := NewSink(), NewSink(), NewSink()
 	mqtt.Name, mqtt.Type, mqtt.URL = "cloud", SinkMQTT, URL{Scheme: "mqtts", Addresses: []string{"broker.example:8883"}}
@@ -93,7 +97,7 @@ log: {level: warn, format: json}
 }
 
 func TestParseNothing(t *testing.T) {
-	for _, file := range []string{"", "# nothing\n", "---\n", "~\n", "dedup:\nspool:\nsinks:\n"} {
+	for _, file := range []string{"", "# nothing\n", "---\n", "~\n", "dedup:\npriorities:\nspool:\nsinks:\n"} {
 		got, err := Parse("m.yaml", []byte(file), environment(nil))
 		if err != nil {
 			t.Errorf("%q: %v", file, err)
@@ -157,6 +161,11 @@ func TestParseErrors(t *testing.T) {
 		{"buses: [{name: can0}, {name: can1}]\ndedup: {mirrors: [{buses: [can0, cam1]}]}", `2:34: unknown bus "cam1"; did you mean "can1"?`},
 		{"dedup: {mirrors: [{buses: [x]}]}", "1:27: buses: a mirror is of 2 to 32 buses, not of 1\nm.yaml:1:28: unknown bus \"x\"; list it under buses"},
 		{"buses: [{name: a}]\ndedup: {mirrors: [{buses: [a, a]}]}", `2:31: the bus "a" is in a mirror already`},
+		// Priorities.
+		{"priorities: [{priority: high}]", `1:14: this matches every signal: give a bus, a message or a signal`},
+		{"priorities:\n- signal: \"Brake[\"\n  priority: urgent", "2:11: signal: want a name or a pattern such as Brake*, not \"Brake[\"\nm.yaml:3:13: priority: want low, normal or high, not \"urgent\""},
+		{"priorities:\n- {bus: \"\", signal: \"a\\n*\"}", "2:9: bus: want a name or a pattern such as Brake*, not \"\"\nm.yaml:2:21: signal: want a name or a pattern such as Brake*, not \"a\\n*\""},
+		{"priorities:\n- {name: can0}", "2:3: this matches every signal: give a bus, a message or a signal\nm.yaml:2:4: unknown key \"name\"; it belongs to buses or sinks"},
 		// Sinks.
 		{"sinks:\n- name: a", `2:3: type is missing here: file, mqtt, kafka or http`},
 		{"sinks:\n- name: a\n  type: amqp", `3:9: type: want file, mqtt, kafka or http, not "amqp"`},

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"milepost/cmd/internal/config"
 	"milepost/uplink"
 	"milepost/uplink/spool"
 )
@@ -17,7 +17,7 @@ import (
 type Target struct {
 	Name string
 	Sink uplink.Sink
-	// Note, if set, is kept with each acknowledgement (at most 56 bytes).
+	// Note, if set, is kept with each acknowledgement (at most 40 bytes).
 	Note func() []byte
 	// Start is where a target that the spool does not know begins.
 	Start spool.Start
@@ -32,116 +32,86 @@ type Target struct {
 	MinBackoff, MaxBackoff time.Duration
 }
 
-// Delivery forwards what a spool holds to its targets, each at its own pace.
+// Delivery forwards what the spools hold to its targets, each at its own pace.
 type Delivery struct {
 	lanes []*deliveryLane
 	wait  sync.WaitGroup
 }
 
+// deliveryLane is the delivery to one target.
 type deliveryLane struct {
 	target    Target
-	cursor    *spool.Cursor
+	queues    []*queue // of the classes, the most important first
 	forwarder *uplink.Forwarder
-	// sequence of the last record that was decoded: acknowledged with its entry.
-	sequence uint64
-	// acked is that of the last one that is done with, before what it was at the
-	// start.
-	acked  atomic.Uint64
-	before uint64
-	err    error
+	number    uint64 // of the last acknowledgement
+	err       error
 }
 
 // DeliveryStats is the state of one target.
 type DeliveryStats struct {
 	Name string
 	uplink.ForwarderStats
-	// Sequence is that of the last record that is done with, in this run or an
-	// earlier one.
-	Sequence uint64
+	// Done records are delivered or refused for good, in this run or an earlier one.
+	Done uint64
 	// Undelivered records were made and are not done with; set in the end.
 	Undelivered uint64
-
-	order uplink.Order
-	// before is the Sequence at the start.
-	before uint64
+	// Entries are those of the spool, by class, the most important first.
+	Entries []ClassEntries
 }
 
-// NewDelivery prepares the delivery from s to the targets. The store, if any, is
-// told of acknowledgements.
-func NewDelivery(s *spool.Spool, targets []Target, store *Store, log *slog.Logger) (*Delivery, error) {
+// ClassEntries accounts for the entries of a class that concern a target, since it
+// is known to the spool:
+//
+//	Appended + Before = Acknowledged + Pending + Evicted + Missing
+type ClassEntries struct {
+	Priority config.Priority
+	// Before are those that there were when this run began, Appended came in it.
+	Before, Appended uint64
+	// Evicted were removed for the quota, and Missing lost, before they were
+	// acknowledged.
+	Acknowledged, Pending, Evicted, Missing uint64
+}
+
+func (e *ClassEntries) total() uint64 {
+	return e.Acknowledged + e.Pending + e.Evicted + e.Missing
+}
+
+// NewDelivery prepares the delivery from the spools to the targets. The store, if
+// any, is told of acknowledgements.
+func NewDelivery(spools *Spools, targets []Target, store *Store, log *slog.Logger) (*Delivery, error) {
 	d := &Delivery{}
 	for _, t := range targets {
-		cursor, err := s.Cursor(t.Name, t.Start)
-		if err != nil {
-			return nil, fmt.Errorf("sink %s: %w", t.Name, err)
-		}
-		lane := &deliveryLane{target: t, cursor: cursor}
-		index, kept := cursor.Acked()
-		if len(kept) == 0 && t.Note != nil {
-			// Where a file ended before the first record came, so that a run that
-			// is killed with the first ones can go back to there.
-			kept = note(0, t.Note())
-			if err := errors.Join(cursor.Ack(index, kept), s.Sync()); err != nil {
+		lane := &deliveryLane{target: t}
+		d.lanes = append(d.lanes, lane)
+		var classes []uplink.Class
+		for _, c := range spools.classes {
+			q, err := newQueue(lane, c, store)
+			if err != nil {
 				return nil, fmt.Errorf("sink %s: %w", t.Name, err)
 			}
-		}
-		sequence, _ := splitNote(kept)
-		lane.acked.Store(sequence)
-		lane.before = sequence
-		queue := queue{cursor, func(_ uint64, note []byte) {
-			sequence, _ := splitNote(note)
-			lane.acked.Store(sequence)
-		}}
-		if store != nil {
-			store.Acked(t.Name, index)
-			noted := queue.acked
-			queue.acked = func(index uint64, note []byte) {
-				noted(index, note)
-				store.Acked(t.Name, index)
-			}
+			lane.queues = append(lane.queues, q)
+			classes = append(classes, uplink.Class{Name: q.name, Priority: c.priority.Level(), Queue: q})
 		}
 		var decoder uplink.BatchDecoder
-		lane.forwarder = uplink.NewForwarder(queue, t.Sink, uplink.ForwarderOptions{
-			Name: t.Name,
-			Decode: func(payload []byte, dst []uplink.Record) ([]uplink.Record, error) {
-				records, err := decoder.Decode(payload, dst)
-				if n := len(records); err == nil && n > 0 {
-					lane.sequence = records[n-1].Sequence
-				}
-				return records, err
-			},
-			Order: t.Order, Budget: t.Budget, ExactlyOnce: t.ExactlyOnce,
+		lane.forwarder = uplink.NewPriorityForwarder(classes, t.Sink, uplink.ForwarderOptions{
+			Name:   t.Name,
+			Decode: decoder.Decode,
+			Order:  t.Order, Budget: t.Budget, ExactlyOnce: t.ExactlyOnce,
 			GiveUp: t.GiveUp, MinBackoff: t.MinBackoff, MaxBackoff: t.MaxBackoff,
-			Note: func() []byte {
-				var own []byte
-				if t.Note != nil {
-					own = t.Note()
-				}
-				return note(lane.sequence, own)
-			},
+			Done: lane.done, Note: t.Note,
 			Logger: log,
 		})
-		d.lanes = append(d.lanes, lane)
 	}
 	return d, nil
 }
 
-// queue tells of acknowledgements.
-type queue struct {
-	*spool.Cursor
-	acked func(index uint64, note []byte)
-}
-
-func (q queue) AckSpan(span spool.Span, note []byte) error {
-	err := q.Cursor.AckSpan(span, note)
-	q.acked(q.Cursor.Acked())
-	return err
-}
-
-func (q queue) Advance(p spool.Position, note []byte) error {
-	err := q.Cursor.Advance(p, note)
-	q.acked(q.Cursor.Acked())
-	return err
+// done tells a queue what its next acknowledgement is about.
+func (l *deliveryLane) done(class string, records int, sequence uint64) {
+	for _, q := range l.queues {
+		if q.name == class {
+			q.next = note{sequence: sequence, records: uint64(records)}
+		}
+	}
 }
 
 // Start begins to forward. Failed is called, from another goroutine, when a
@@ -167,8 +137,8 @@ func (d *Delivery) Wait() error {
 		if err := lane.target.Sink.Close(); err != nil && lane.err == nil {
 			errs = append(errs, fmt.Errorf("%s: %w", lane.target.Name, err))
 		}
-		if err := lane.cursor.Close(); err != nil {
-			errs = append(errs, err)
+		for _, q := range lane.queues {
+			errs = append(errs, q.Close())
 		}
 	}
 	return errors.Join(errs...)
@@ -178,10 +148,12 @@ func (d *Delivery) Wait() error {
 func (d *Delivery) Stats() []DeliveryStats {
 	var stats []DeliveryStats
 	for _, lane := range d.lanes {
-		stats = append(stats, DeliveryStats{
-			Name: lane.target.Name, ForwarderStats: lane.forwarder.Stats(), Sequence: lane.acked.Load(),
-			order: lane.target.Order, before: lane.before,
-		})
+		s := DeliveryStats{Name: lane.target.Name, ForwarderStats: lane.forwarder.Stats()}
+		for _, q := range lane.queues {
+			s.Done += q.records.Load()
+			s.Entries = append(s.Entries, q.entries())
+		}
+		stats = append(stats, s)
 	}
 	return stats
 }

@@ -3,6 +3,9 @@ package gateway
 import (
 	"fmt"
 	"io"
+	"time"
+
+	"milepost/cmd/internal/config"
 )
 
 // Ledger accounts for everything that a run was given: each frame, each sample
@@ -32,6 +35,27 @@ type Ledger struct {
 	// series came out of them, of which Suppressed were equal to the last one
 	// sent and left out. The others became records.
 	Windows, Corrections, Summaries, Suppressed, Records uint64
+
+	// Classes are the records by priority, the most important first, and what
+	// became of those that no sink has. Those without a Priority are not in use.
+	Classes [len(priorities)]ClassLedger
+}
+
+// ClassLedger accounts for the records of one priority.
+type ClassLedger struct {
+	Priority config.Priority
+	// Records were made. Entries of the spool hold those that were stored in this
+	// run.
+	Records, Entries uint64
+	// Evicted entries were stored, and removed for the quota before every sink had
+	// them: since the spool was made, with the times of their windows.
+	Evicted                   uint64
+	EvictedFrom, EvictedUntil time.Time
+	// Dropped entries, with DroppedRecords, were not stored in this run, for the
+	// DropCause.
+	Dropped, DroppedRecords   uint64
+	DroppedFrom, DroppedUntil time.Time
+	DropCause                 string
 }
 
 func (l *Ledger) add(c *collectCounts, f *foldCounts) {
@@ -59,6 +83,14 @@ func (l *Ledger) Check() error {
 	}
 	if got := l.Records + l.Suppressed; got != l.Summaries {
 		return fmt.Errorf("the ledger does not balance: %d summaries, %d accounted for", l.Summaries, got)
+	}
+	records, spooled := uint64(0), false
+	for i := range l.Classes {
+		records += l.Classes[i].Records
+		spooled = spooled || l.Classes[i].Priority != ""
+	}
+	if spooled && records != l.Records {
+		return fmt.Errorf("the ledger does not balance: %d records, %d by their priorities", l.Records, records)
 	}
 	return nil
 }
@@ -102,8 +134,32 @@ func (l *Ledger) WriteTo(w io.Writer) (int64, error) {
 	row(0, l.Summaries, fmt.Sprintf("summaries in %s %s", Grouped(l.Windows), windows))
 	row(1, l.Records, "records")
 	row(1, l.Suppressed, "left out, equal to the one before")
+	for i := range l.Classes {
+		c := &l.Classes[i]
+		entries := "entries"
+		if c.Evicted == 1 {
+			entries = "entry"
+		}
+		row(1, c.Evicted, fmt.Sprintf("%s of %s priority evicted, as the spool was full (max_size): %s",
+			entries, c.Priority, timesText(c.EvictedFrom, c.EvictedUntil)))
+		row(1, c.DroppedRecords, fmt.Sprintf("records of %s priority dropped, as %s: %s",
+			c.Priority, c.DropCause, timesText(c.DroppedFrom, c.DroppedUntil)))
+	}
 	n, err := w.Write(out)
 	return int64(n), err
+}
+
+// timesText writes a range of event time.
+func timesText(from, until time.Time) string {
+	if from.IsZero() {
+		return "of times that are not known"
+	}
+	from, until = from.UTC(), until.UTC()
+	layout := "15:04:05 UTC"
+	if from.Format(time.DateOnly) != until.Format(time.DateOnly) {
+		layout = "2006-01-02 " + layout
+	}
+	return from.Format(time.DateTime) + " to " + until.Format(layout)
 }
 
 // Grouped writes a number with its thousands apart.

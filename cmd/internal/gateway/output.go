@@ -30,11 +30,10 @@ type output struct {
 	summaries            uint64
 
 	dir       string
-	spool     *spool.Spool
+	spools    *Spools
 	temporary string // the folder to remove in the end, if any
 	store     *Store
 	delivery  *Delivery
-	resumed   uint64
 	// broken says that something could not be stored or delivered.
 	broken bool
 }
@@ -48,6 +47,10 @@ type replayState struct {
 
 const replayStateFile = "replay.json"
 
+// stateVersion is 2 since the notes of cursors hold counts, and a folder may hold
+// several spools: who knows nothing of these must not go on with it.
+const stateVersion = 2
+
 func (r *Replay) openOutput(boot uplink.BootID, cancel context.CancelCauseFunc) (out *output, err error) {
 	out = &output{replay: r, cancel: cancel}
 	if r.Targets == nil && r.SpoolDir == "" {
@@ -59,11 +62,11 @@ func (r *Replay) openOutput(boot uplink.BootID, cancel context.CancelCauseFunc) 
 		}
 	}()
 	dir, options := r.SpoolDir, r.Spool
-	store := StoreOptions{Device: r.Device, Boot: boot, Refresh: int64(r.Refresh), Span: int64(r.Span)}
+	store := StoreOptions{Device: r.Device, Boot: boot, Priorities: r.Priorities, Refresh: int64(r.Refresh), Span: int64(r.Span)}
 	if r.Speed > 0 {
 		store.Span = 1 // at the pace of life nobody waits for a batch to be full
 	}
-	var earlier spool.Info
+	var earlier []spool.Info
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "milepost-replay-"); err != nil {
 			return out, err
@@ -74,73 +77,96 @@ func (r *Replay) openOutput(boot uplink.BootID, cancel context.CancelCauseFunc) 
 	} else if store.Resume, earlier, err = r.prepareDir(dir, boot); err != nil {
 		return out, err
 	}
-	out.dir, out.resumed = dir, store.Resume
+	out.dir = dir
 	options.Logger = r.Logger
-	if out.spool, err = spool.Open(dir, options); err != nil {
+	if out.spools, err = OpenSpools(dir, options, r.Priorities); err != nil {
 		return out, err
 	}
-	out.store = NewStore(out.spool, store)
+	out.store = NewStore(out.spools, store)
 	var targets []Target
 	if r.Targets != nil {
-		noteOf := func(name string) (own []byte) {
-			if i := slices.IndexFunc(earlier.Cursors, func(c spool.CursorInfo) bool { return c.Name == name }); i >= 0 {
-				_, own = splitNote(earlier.Cursors[i].Note)
-			}
-			return own
-		}
+		noteOf := func(name string) []byte { return newestNote(earlier, name) }
 		if targets, err = r.Targets(TargetOptions{Device: r.Device, Boot: boot, Dir: dir}, noteOf); err != nil {
 			return out, err
 		}
-		if err = sameTargets(dir, &earlier, targets); err != nil {
-			return out, err
+		for i := range earlier {
+			if err = sameTargets(dir, &earlier[i], targets); err != nil {
+				return out, err
+			}
 		}
 	}
-	out.delivery, err = NewDelivery(out.spool, targets, out.store, r.Logger)
+	out.delivery, err = NewDelivery(out.spools, targets, out.store, r.Logger)
 	return out, err
 }
 
+// newestNote is what the sink of that name kept with its last acknowledgement, in
+// whatever class that was.
+func newestNote(spools []spool.Info, name string) (own []byte) {
+	number := uint64(0)
+	for i := range spools {
+		for _, c := range spools[i].Cursors {
+			if n := parseNote(c.Note); c.Name == name && (own == nil || n.number > number) {
+				own, number = n.sink, n.number
+			}
+		}
+	}
+	return own
+}
+
 // prepareDir sees to it that the folder is this replay's, or becomes it.
-// Earlier is what an interrupted run left in it.
-func (r *Replay) prepareDir(dir string, boot uplink.BootID) (resume uint64, earlier spool.Info, err error) {
+// Earlier is what an interrupted run left in it, a spool a class.
+func (r *Replay) prepareDir(dir string, boot uplink.BootID) (resume Stored, earlier []spool.Info, err error) {
 	path := filepath.Join(dir, replayStateFile)
 	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if err := claimable(dir); err != nil {
-			return 0, earlier, err
+			return nil, nil, err
 		}
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return 0, earlier, err
+			return nil, nil, err
 		}
-		text, err := json.Marshal(replayState{1, r.Device, boot})
+		text, err := json.Marshal(replayState{stateVersion, r.Device, boot})
 		if err != nil {
-			return 0, earlier, err
+			return nil, nil, err
 		}
-		return 0, earlier, writeDurably(path, append(text, '\n'))
+		return nil, nil, writeDurably(path, append(text, '\n'))
 	case err != nil:
-		return 0, earlier, err
+		return nil, nil, err
 	}
 	var state replayState
 	if err := json.Unmarshal(text, &state); err != nil {
-		return 0, earlier, fmt.Errorf("%s: %w; remove the folder %s to start over", path, err, dir)
+		return nil, nil, fmt.Errorf("%s: %w; remove the folder %s to start over", path, err, dir)
 	}
-	if state.Version != 1 {
-		return 0, earlier, fmt.Errorf("%s was made by a newer milepost (version %d)", path, state.Version)
+	if state.Version < 1 || state.Version > stateVersion {
+		return nil, nil, fmt.Errorf("%s was made by a newer milepost (version %d)", path, state.Version)
 	}
 	if !r.Resume {
-		return 0, earlier, fmt.Errorf("%s holds a replay already; go on with it with --resume, or give --spool another folder", dir)
+		return nil, nil, fmt.Errorf("%s holds a replay already; go on with it with --resume, or give --spool another folder", dir)
 	}
 	if state.Boot != boot || state.Device != r.Device {
-		return 0, earlier, fmt.Errorf("%s holds the replay of other logs, or with other databases or options; give --spool another folder", dir)
+		return nil, nil, fmt.Errorf("%s holds the replay of other logs, or with other databases or options; give --spool another folder", dir)
 	}
 	resume, err = LastStored(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, earlier, nil // killed before it had a spool
+		return nil, nil, nil // killed before it had a spool
 	}
 	if err != nil {
-		return 0, earlier, fmt.Errorf("resume from %s: %w", dir, err)
+		return nil, nil, fmt.Errorf("resume from %s: %w", dir, err)
 	}
-	earlier, err = spool.Inspect(dir)
+	for priority := range resume {
+		info, err := spool.Inspect(spoolFolder(dir, priority).Dir)
+		if err != nil {
+			return nil, nil, err
+		}
+		earlier = append(earlier, info)
+	}
+	if state.Version < stateVersion {
+		state.Version = stateVersion
+		if text, err = json.Marshal(state); err == nil {
+			err = writeDurably(path, append(text, '\n'))
+		}
+	}
 	return resume, earlier, err
 }
 
@@ -242,13 +268,13 @@ func (o *output) finish(ctx context.Context, whole bool) error {
 	var errs []error
 	if ctx.Err() == nil {
 		errs = append(errs, o.store.Flush(ctx))
-		errs = append(errs, o.spool.Sync())
+		errs = append(errs, o.spools.Sync())
 	}
 	if !whole && ctx.Err() == nil {
 		// What was summarised before the break is still delivered.
 		o.replay.Logger.Debug("the replay broke off; delivering what there is")
 	}
-	errs = append(errs, o.spool.End())
+	errs = append(errs, o.spools.End())
 	deliveryErr := o.delivery.Wait()
 	errs = append(errs, o.close())
 	if ctx.Err() != nil {
@@ -276,8 +302,11 @@ func (o *output) advise(err error) error {
 
 func (o *output) close() error {
 	var err error
-	if o.spool != nil {
-		err = o.spool.Close()
+	if o.spools != nil {
+		err = o.spools.Close()
+	}
+	if o.store != nil {
+		o.store.closed()
 	}
 	if o.temporary != "" {
 		err = errors.Join(err, os.RemoveAll(o.temporary))
@@ -286,13 +315,13 @@ func (o *output) close() error {
 }
 
 func (o *output) addTo(result *ReplayResult) {
-	result.Resumed = o.resumed
 	if o.store == nil {
 		result.Ledger.Windows, result.Ledger.Corrections = o.windows, o.corrections
 		result.Ledger.Summaries, result.Ledger.Records = o.summaries, o.summaries
 		return
 	}
 	o.store.addTo(&result.Ledger)
+	result.Resumed = o.store.counts.Resumed
 	result.Kept = o.temporary == ""
 	if o.delivery == nil { // it could not be made
 		return
@@ -300,10 +329,9 @@ func (o *output) addTo(result *ReplayResult) {
 	result.Deliveries = o.delivery.Stats()
 	for i := range result.Deliveries {
 		d := &result.Deliveries[i]
-		done := d.Sequence
-		if d.order != uplink.InOrder { // then it is not all up to there
-			done = d.before + d.Sent + d.Poisoned
+		d.Undelivered = result.Ledger.Records - min(d.Done, result.Ledger.Records)
+		for j := range d.Entries {
+			d.Entries[j].Appended = o.store.classes[j].appended
 		}
-		d.Undelivered = result.Ledger.Records - min(done, result.Ledger.Records)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"milepost/aggregate"
 	"milepost/can"
 	"milepost/can/canlog"
+	"milepost/cmd/internal/config"
 	"milepost/cmd/internal/status"
 	"milepost/uplink"
 	"milepost/uplink/spool"
@@ -51,6 +52,9 @@ type Replay struct {
 	Resume   bool
 	// Span is how much event time one entry of the spool may hold; 0 is any.
 	Span time.Duration
+
+	// Priorities say how important which series are. Fingerprint is to cover them.
+	Priorities []config.PriorityRule
 
 	// Targets makes the sinks; noteOf gives the note that a sink of that name
 	// left with its last acknowledgement in an interrupted replay, nil if none.
@@ -87,6 +91,40 @@ type ReplayResult struct {
 	Kept       bool   // the spool stays, with what is not delivered
 	Deliveries []DeliveryStats
 	Boot       uplink.BootID
+}
+
+// Check returns an error that names the first equation that does not hold: one of
+// the Ledger's, or of the entries that a sink was to get.
+func (r *ReplayResult) Check() error {
+	if err := r.Ledger.Check(); err != nil {
+		return err
+	}
+	for i := range r.Deliveries {
+		for _, e := range r.Deliveries[i].Entries {
+			if in, out := e.Before+e.Appended, e.total(); in != out {
+				return fmt.Errorf("the ledger does not balance: %d entries of %s priority in the spool for %s, %d accounted for", in, e.Priority, r.Deliveries[i].Name, out)
+			}
+		}
+	}
+	return nil
+}
+
+// Lost reports whether anything that was stored, or was to be, is gone without
+// being delivered.
+func (r *ReplayResult) Lost() bool {
+	for i := range r.Ledger.Classes {
+		if c := &r.Ledger.Classes[i]; c.Evicted > 0 || c.Dropped > 0 {
+			return true
+		}
+	}
+	for i := range r.Deliveries {
+		for _, e := range r.Deliveries[i].Entries {
+			if e.Evicted > 0 || e.Missing > 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // ErrNothing says that a log holds no frames.
@@ -131,7 +169,7 @@ func (r *Replay) Run(outer context.Context) (result ReplayResult, err error) {
 		return out.put(ctx, w)
 	}
 	out.start(ctx)
-	if out.spool != nil {
+	if out.spools != nil {
 		stop, err := status.Serve(out.dir, func() status.Report { return out.report(input, start) })
 		if err != nil { // such as a folder whose path is too long for a socket
 			r.Logger.Warn("milepost status will not find this replay", "cause", err)
@@ -161,7 +199,7 @@ func (r *Replay) Run(outer context.Context) (result ReplayResult, err error) {
 	err = out.advise(err)
 	out.addTo(&result)
 	if err == nil {
-		if err = result.Ledger.Check(); err != nil {
+		if err = result.Check(); err != nil {
 			err = fmt.Errorf("BUG: %w", err)
 		}
 	}
@@ -354,7 +392,7 @@ func (in *input) watchDelivery(o *output) (stop func()) {
 	return in.everyNow(func(p *Progress) {
 		p.Done = p.Total
 		for _, d := range o.delivery.Stats() {
-			p.Left = max(p.Left, records-min(d.Sequence, records))
+			p.Left = max(p.Left, records-min(d.Done, records))
 		}
 	})
 }

@@ -21,7 +21,7 @@ func (o *output) report(in *input, started time.Time) status.Report {
 		report.DoneBytes += done
 	}
 	report.EventTime = timeOrNone(in.newest.Load())
-	spooled := o.spool.Stats()
+	spooled := o.spools.Stats()
 	report.Spool = status.Spool{
 		Dir: o.dir, Entries: spooled.Entries, Bytes: spooled.Bytes,
 		Next: spooled.Next, Durable: spooled.Durable, Chapters: spooled.Chapters,
@@ -40,10 +40,8 @@ func (o *output) report(in *input, started time.Time) status.Report {
 			LastError: d.LastError, Delivered: timeOrNone(d.Delivered),
 			Since: d.Since, NextTry: d.NextTry, Traffic: d.Traffic, Budget: budget(&d.Budget),
 		}
-		for _, c := range spooled.Cursors {
-			if c.Name == d.Name {
-				sink.Waiting = c.Pending
-			}
+		for _, e := range d.Entries {
+			sink.Waiting += e.Pending
 		}
 		report.Sinks = append(report.Sinks, sink)
 	}
