@@ -131,6 +131,14 @@ func TestClassesSameRecords(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(plain, "high")); err == nil {
 		t.Error("a class that no rule names has a folder")
 	}
+	info, err := spool.Inspect(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, until := info.Chapters[0].From, info.Chapters[len(info.Chapters)-1].Until
+	if from.UnixNano() != result.From || until.UnixNano() != result.To {
+		t.Errorf("the entries are of %v to %v, the windows of %v to %v", from, until, time.Unix(0, result.From), time.Unix(0, result.To))
+	}
 	want := make(map[string]bool)
 	wholes := stored(t, plain)[config.PriorityNormal]
 	for i := range wholes {
