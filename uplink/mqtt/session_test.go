@@ -69,7 +69,7 @@ func TestPresence(t *testing.T) {
 			await(t, state, func() bool { return len(watcher.received(stateTopic)) >= len(want) })
 		}
 		o := mqtt.Options{
-			URL: "mqtt://" + link.Addr(), AckTimeout: 300 * time.Millisecond, DialTimeout: 300 * time.Millisecond,
+			URL: "mqtt://" + link.Addr(), AckTimeout: 2 * time.Second, DialTimeout: 2 * time.Second,
 			Presence: mqtt.Presence{Topic: "milepost/{device}/state", Device: uplinktest.Device, Boot: uplinktest.Boot},
 		}
 		sink := newSink(t, o)

@@ -373,7 +373,7 @@ func (c *Config) complete() {
 			continue
 		}
 		if s.ClientID == "" {
-			s.ClientID = "milepost-" + c.Device
+			s.ClientID = "milepost-" + c.Device + "-" + s.Name
 		}
 		if s.Topic == "" {
 			s.Topic = defaultTopics[s.Type]

@@ -85,9 +85,9 @@ log: {level: warn, format: json}
 	mqtt.Name, mqtt.Type, mqtt.URL = "cloud", SinkMQTT, URL{Scheme: "mqtts", Addresses: []string{"broker.example:8883"}}
 	mqtt.Encoding, mqtt.Username, mqtt.Password = uplink.Protobuf, "7", NewSecret("${WINDOW}")
 	mqtt.TLS, mqtt.InFlight, mqtt.Start, mqtt.GiveUp = &TLS{CA: "conf/ca.pem"}, 10, StartNewest, 24*time.Hour
-	mqtt.Topic, mqtt.ClientID, mqtt.TransactionalID = "milepost/{device}/records", "milepost-truck-7", "milepost-truck-7-cloud"
+	mqtt.Topic, mqtt.ClientID, mqtt.TransactionalID = "milepost/{device}/records", "milepost-truck-7-cloud", "milepost-truck-7-cloud"
 	kafka.Name, kafka.Type, kafka.URL, kafka.TLS = "lake", SinkKafka, URL{Scheme: "kafka", Addresses: []string{"k1:9092", "k2:9093"}}, &TLS{}
-	kafka.Topic, kafka.ClientID, kafka.TransactionalID = "milepost", "milepost-truck-7", "milepost-truck-7-lake"
+	kafka.Topic, kafka.ClientID, kafka.TransactionalID = "milepost", "milepost-truck-7-lake", "milepost-truck-7-lake"
 	file.Name, file.Type, file.Path, file.Format = "screen", SinkFile, "-", FormatCSV
 	want.Sinks = []Sink{mqtt, kafka, file}
 	want.Metrics.Listen, want.Log = ":9464", Log{Level: 4, Format: LogJSON}

@@ -30,7 +30,7 @@ func (s *Sink) fields() []field {
 			doc: "The topic. " + topicDoc + " stand for those of the record; over HTTP, which knows topics behind a Kafka REST Proxy only, there is {device}."},
 		{key: "cluster", value: text(&s.Cluster), only: http, absent: "asked of the proxy", example: "lkc-abcde",
 			doc: "The ID of the Kafka cluster, for form kafka-rest-v3."},
-		{key: "client_id", value: text(&s.ClientID), only: brokers, absent: "milepost- and the device", example: "milepost-gateway-1",
+		{key: "client_id", value: text(&s.ClientID), only: brokers, absent: "milepost-, the device, - and the sink's name", example: "milepost-gateway-1-broker",
 			doc: "What the broker knows us by. Two MQTT clients of the same ID throw each other out."},
 		{key: "username", value: text(&s.Username), only: remote, example: "gateway-1",
 			doc: "Who we are, if the broker asks."},
