@@ -5,10 +5,11 @@ GO        ?= go
 FUZZTIME  ?= 10s
 TESTFLAGS ?=
 CUTS      ?= 200
+HOURS     ?= 72
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help build lab demo test race brokers test-kernel power bench fuzz cross qemu lint ci clean
+.PHONY: help build lab demo test race brokers outage test-kernel power bench fuzz cross qemu lint ci clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +38,9 @@ test-kernel: lab ## the tests of live buses, on a kernel's own CAN interfaces; n
 
 power: lab ## CUTS (200) power cuts on a disk that forgets; needs user-mode-linux, e2fsprogs
 	@POWERCUT_CUTS=$(CUTS) $(GO) test -count=1 -p 2 -v -run '^Test(PowerCut|Control)' -exec '$(UML) --modules nbd' $(TESTFLAGS) ./uplink/spool/powercut ./cmd/milepost
+
+outage: ## a dead link for HOURS (72) of simulated time, over a real spool: memory, disk, and the way back
+	@MILEPOST_OUTAGE=$(HOURS)h $(GO) test -count=1 -timeout 30m -run LongOutage -v $(TESTFLAGS) ./uplink
 
 brokers: ## the uplinks with real brokers, killed, hung and cut off; needs mosquitto, and java and mvn for Apache Kafka
 	@$(GO) test -count=1 $(TESTFLAGS) ./uplink/mqtt/... ./uplink/uplinktest/mosquitto/...
