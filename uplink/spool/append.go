@@ -99,6 +99,9 @@ func (s *Spool) makeRoomLocked(size int64) error {
 			if s.forgetLocked(); s.queued+size <= s.opts.MemoryBytes {
 				return nil
 			}
+			if s.storing && s.allHaveLocked(s.groups[0]) {
+				break // It is being tried again to store what could be forgotten.
+			}
 			err := fmt.Errorf("%w: %w", ErrFull, s.failure)
 			s.dropLocked(int(size), err)
 			return err
@@ -163,13 +166,8 @@ func (s *Spool) takenLocked() {
 // forgetLocked lets go of groups that all cursors have acknowledged, while the
 // disk does not take them.
 func (s *Spool) forgetLocked() {
-	for len(s.cursors) > 0 && len(s.groups) > 0 && !s.storing {
+	for len(s.groups) > 0 && !s.storing && s.allHaveLocked(s.groups[0]) {
 		g := s.groups[0]
-		for _, p := range s.cursors {
-			if !p.accounted.covers(g.base, g.last) {
-				return
-			}
-		}
 		s.counters.released += g.last + 1 - g.base
 		s.goneLocked(Span{g.base, g.last}, len(s.chapters) == 0)
 		if s.durable == g.base-1 {
@@ -177,6 +175,17 @@ func (s *Spool) forgetLocked() {
 		}
 		s.takenLocked()
 	}
+}
+
+// allHaveLocked reports whether there are cursors and all have acknowledged a
+// group.
+func (s *Spool) allHaveLocked(g *group) bool {
+	for _, p := range s.cursors {
+		if !p.accounted.covers(g.base, g.last) {
+			return false
+		}
+	}
+	return len(s.cursors) > 0
 }
 
 // reserveLocked makes a further block of indexes usable.
