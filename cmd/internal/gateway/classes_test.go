@@ -415,6 +415,11 @@ func TestClassesBudget(t *testing.T) {
 	if d := &result.Deliveries[0]; uint64(len(sent)) != want || d.Sent != want || !d.Budget.Restricted || d.Undelivered != result.Ledger.Records-d.Done {
 		t.Errorf("%d records were sent, want %d; %+v", len(sent), want, d)
 	}
+	// What is used up is kept to the byte where nothing crashed.
+	kept := uplink.NewBudget(uplink.BudgetOptions{BytesPerDay: 1 << 30, Store: uplink.NewBudgetFile(filepath.Join(dir, "budget-broker"))}).Stats()
+	if used := result.Deliveries[0].Budget.DayUsed; used == 0 || kept.DayUsed != used {
+		t.Errorf("%d bytes are kept as used up, want %d", kept.DayUsed, used)
+	}
 
 	r = classReplay(t, log, dir)
 	r.Targets = func(o TargetOptions, _ func(string) []byte) ([]Target, error) {

@@ -140,6 +140,9 @@ func (d *Delivery) Wait() error {
 		for _, q := range lane.queues {
 			errs = append(errs, q.Close())
 		}
+		if err := lane.target.Budget.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: how much of the budget is used up is not stored: %w", lane.target.Name, err))
+		}
 	}
 	return errors.Join(errs...)
 }
