@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -24,8 +25,8 @@ const (
 	topicID
 )
 
-var placeholderNames = map[string]placeholder{
-	"device": topicDevice, "bus": topicBus, "message": topicMessage, "signal": topicSignal, "id": topicID,
+var placeholderNames = [...]string{
+	topicDevice: "device", topicBus: "bus", topicMessage: "message", topicSignal: "signal", topicID: "id",
 }
 
 // ParseTopic compiles a template. What a literal may hold is the technology's
@@ -43,11 +44,11 @@ func ParseTopic(template string) (TopicTemplate, error) {
 			return t, nil
 		}
 		name, next, closed := strings.Cut(after, "}")
-		p, known := placeholderNames[name]
-		if !closed || !known {
+		p := slices.Index(placeholderNames[:], name)
+		if !closed || p < 0 {
 			return t, fmt.Errorf("topic %q: unknown placeholder at {%s: use {device}, {bus}, {message}, {signal} or {id}", template, after)
 		}
-		t.placeholders = append(t.placeholders, p)
+		t.placeholders = append(t.placeholders, placeholder(p))
 		rest = next
 	}
 }
@@ -66,6 +67,16 @@ func (t *TopicTemplate) PerDevice() bool {
 		}
 	}
 	return true
+}
+
+// Fill appends the template to dst, with what fill appends for each placeholder;
+// that is named without braces.
+func (t *TopicTemplate) Fill(dst []byte, fill func(dst []byte, name string) []byte) []byte {
+	for i, p := range t.placeholders {
+		dst = append(dst, t.literals[i]...)
+		dst = fill(dst, placeholderNames[p])
+	}
+	return append(dst, t.literals[len(t.literals)-1]...)
 }
 
 // Append appends the topic of a record. The values in it go through escape,

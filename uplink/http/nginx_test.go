@@ -13,6 +13,7 @@ import (
 	"milepost/uplink"
 	"milepost/uplink/http"
 	"milepost/uplink/uplinktest"
+	"milepost/uplink/uplinktest/certificates"
 	"milepost/uplink/uplinktest/httpserver"
 )
 
@@ -27,7 +28,7 @@ type nginx struct {
 	cmd  *exec.Cmd
 }
 
-func startNginx(t *testing.T, a *httpserver.Authority, upstream string) *nginx {
+func startNginx(t *testing.T, a *certificates.Authority, upstream string) *nginx {
 	path, err := exec.LookPath("nginx")
 	if err != nil {
 		t.Skip("nginx is missing (Debian: apt-get install nginx-light, it is in /usr/sbin)")
@@ -47,7 +48,7 @@ func startNginx(t *testing.T, a *httpserver.Authority, upstream string) *nginx {
 	for path := n.dir; len(path) > len(os.TempDir()); path = filepath.Dir(path) {
 		os.Chmod(path, 0o755)
 	}
-	n.write("ca.pem", a.PEM)
+	n.write("ca.pem", a.PEM())
 	n.write("nginx.pem", certificate)
 	n.write("nginx.key", key)
 	n.write("nginx.conf", fmt.Appendf(nil, `

@@ -20,7 +20,7 @@ func (g *group) position(i int) int {
 // group sorts the records by topic, in the order of the topics' first ones. A
 // record that was refused comes last.
 func (s *Sink) group(records []uplink.Record) []group {
-	if len(s.refusals.culprits) == 0 && s.topic.perDevice() && sameDevice(records) {
+	if len(s.refusals.culprits) == 0 && s.topic.PerDevice() && sameDevice(records) {
 		s.scratch = s.topic.append(s.scratch[:0], &records[0])
 		return []group{{topic: string(s.scratch), records: records}}
 	}

@@ -37,7 +37,7 @@ func (p *Presence) setDefaults() error {
 	if err != nil {
 		return err
 	}
-	if !t.perDevice() {
+	if !t.PerDevice() {
 		return fmt.Errorf("mqtt: presence topic %q: only {device} has a meaning in it", p.Topic)
 	}
 	if p.Device == "" {

@@ -96,21 +96,33 @@ func (a *Authority) Write(dir, name string, until time.Time) (certificate, key s
 	return certificate, key, os.WriteFile(key, k, 0o600)
 }
 
+// Config is what a peer needs that trusts the authority and, unless they are nil,
+// has a certificate and its key. As a server it lets clients without one in,
+// unless mutual says otherwise.
+func (a *Authority) Config(certificate, key []byte, mutual bool) (*tls.Config, error) {
+	config := &tls.Config{RootCAs: a.Pool(), ClientCAs: a.Pool()}
+	if certificate != nil {
+		pair, err := tls.X509KeyPair(certificate, key)
+		if err != nil {
+			return nil, fmt.Errorf("certificate: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	if mutual {
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return config, nil
+}
+
 // Client is what a client needs that trusts the authority and, if name is not
 // empty, has a certificate of it.
 func (a *Authority) Client(name string) (*tls.Config, error) {
-	config := &tls.Config{RootCAs: a.Pool()}
 	if name == "" {
-		return config, nil
+		return a.Config(nil, nil, false)
 	}
 	c, k, err := a.Issue(name, time.Now().Add(time.Hour))
 	if err != nil {
 		return nil, err
 	}
-	pair, err := tls.X509KeyPair(c, k)
-	if err != nil {
-		return nil, fmt.Errorf("certificate of %s: %w", name, err)
-	}
-	config.Certificates = []tls.Certificate{pair}
-	return config, nil
+	return a.Config(c, k, false)
 }
