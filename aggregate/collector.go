@@ -19,6 +19,9 @@ type Options struct {
 	// Slots is how many windows may be waiting for the closer beyond the open
 	// ones.
 	Slots int
+	// MaxRuns is how many different payloads in a row a stream may have in a
+	// window before its lane is Full; 0 is 4096, at most MostRuns.
+	MaxRuns int
 }
 
 // CollectorStats count what a Collector could not treat as usual.
@@ -64,6 +67,10 @@ type Collector struct {
 // NewCollector makes a collector.
 func NewCollector(o Options) *Collector {
 	behind := (o.Lateness + o.Window - 1) / o.Window
+	if o.MaxRuns == 0 {
+		o.MaxRuns = maxRuns
+	}
+	o.MaxRuns = min(o.MaxRuns, MostRuns)
 	return &Collector{options: o, behind: behind}
 }
 
@@ -94,8 +101,7 @@ func (c *Collector) Lane(time int64, closeUp func()) (lane *Lane, late bool) {
 		c.stepBack(w)
 	}
 	if w > c.newest {
-		c.newest = w
-		c.ring.Complete(w + c.shift - c.behind)
+		c.forward(w)
 	}
 	lane, fresh, state := c.ring.Slot(w + c.shift)
 	if state == ring.Full {
@@ -121,6 +127,7 @@ func (c *Collector) Lane(time int64, closeUp func()) (lane *Lane, late bool) {
 // begin makes a fresh lane that of window w.
 func (c *Collector) begin(lane *Lane, w int64) {
 	lane.Start = w * c.options.Window
+	lane.most = uint16(c.options.MaxRuns)
 	if w <= c.highest {
 		lane.Revision = 2 * c.epoch
 	}
@@ -132,6 +139,17 @@ func (c *Collector) rebase(w int64) {
 	c.newest, c.lowest = w, w
 	c.highest = w - c.behind - 1
 	c.shift = c.ring.Completed() - (w - c.behind)
+}
+
+// forward makes w, which is later, the newest window. Windows between that no
+// frame asked for take no place in the ring: a clock that is set by years must
+// not wait for the closer.
+func (c *Collector) forward(w int64) {
+	if end := c.newest + 1; w-c.behind > end {
+		c.shift += end - (w - c.behind)
+	}
+	c.newest = w
+	c.ring.Complete(w + c.shift - c.behind)
 }
 
 // stepBack starts over at window w: everything before is complete, and the
@@ -182,14 +200,18 @@ func (c *Collector) AddLate(time int64, stream uint32, data *[64]byte, length ui
 	return true
 }
 
+// Leave says that the current lane takes no more: it is asked for again with the
+// next frame.
+func (c *Collector) Leave() { c.From, c.To = 0, 0 }
+
 // Drop counts n frames for which Lane had no room.
 func (c *Collector) Drop(n uint64) { c.stats.Dropped += n }
 
 // Advance tells that time has passed without frames.
 func (c *Collector) Advance(time int64) {
-	if w := floorDiv(time, c.options.Window); c.ring != nil && w > c.newest {
-		c.newest = w
-		c.ring.Complete(w + c.shift - c.behind)
+	if w := floorDiv(time, c.options.Window); c.ring != nil && !c.restart && w > c.newest {
+		c.forward(w)
+		c.From, c.To = 0, 0
 	}
 }
 
@@ -326,7 +348,7 @@ func (c *Collector) Resume(newest int64, open []*Window) {
 	c.Lane(newest*c.options.Window, func() {})
 	for _, w := range open {
 		lane, _, _ := c.ring.Slot(c.Number(w.Start) + c.shift)
-		lane.Start, lane.part = w.Start, w
+		lane.Start, lane.part, lane.most = w.Start, w, uint16(c.options.MaxRuns)
 	}
 	c.From, c.To = 0, 0
 }
