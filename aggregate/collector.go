@@ -48,6 +48,7 @@ type Collector struct {
 	counted []bool // by stream: only count its frames
 
 	// Writer's side.
+	begun   bool // there was a frame
 	restart bool
 	lowest  int64 // number of the earliest window that a frame asked for
 	newest  int64 // number of the newest window
@@ -71,7 +72,7 @@ func NewCollector(o Options) *Collector {
 		o.MaxRuns = maxRuns
 	}
 	o.MaxRuns = min(o.MaxRuns, MostRuns)
-	return &Collector{options: o, behind: behind}
+	return &Collector{options: o, behind: behind, ring: ring.New[Lane](int(behind)+o.Slots+2, 0)}
 }
 
 // floorDiv rounds towards minus infinity: there is time before 1970.
@@ -89,11 +90,7 @@ func floorDiv(a, b int64) int64 {
 // what is complete, if it can at once.
 func (c *Collector) Lane(time int64, closeUp func()) (lane *Lane, late bool) {
 	w := floorDiv(time, c.options.Window)
-	switch {
-	case c.ring == nil:
-		c.ring = ring.New[Lane](int(c.behind)+c.options.Slots+2, w-c.behind)
-		c.rebase(w)
-	case c.restart:
+	if !c.begun || c.restart {
 		c.rebase(w)
 	}
 	c.lowest = min(c.lowest, w)
@@ -135,7 +132,7 @@ func (c *Collector) begin(lane *Lane, w int64) {
 
 // rebase makes w the newest window there has ever been.
 func (c *Collector) rebase(w int64) {
-	c.restart = false
+	c.begun, c.restart = true, false
 	c.newest, c.lowest = w, w
 	c.highest = w - c.behind - 1
 	c.shift = c.ring.Completed() - (w - c.behind)
@@ -209,7 +206,7 @@ func (c *Collector) Drop(n uint64) { c.stats.Dropped += n }
 
 // Advance tells that time has passed without frames.
 func (c *Collector) Advance(time int64) {
-	if w := floorDiv(time, c.options.Window); c.ring != nil && !c.restart && w > c.newest {
+	if w := floorDiv(time, c.options.Window); c.begun && !c.restart && w > c.newest {
 		c.forward(w)
 		c.From, c.To = 0, 0
 	}
@@ -217,7 +214,7 @@ func (c *Collector) Advance(time int64) {
 
 // Finish completes every window: there will be no more frames.
 func (c *Collector) Finish() {
-	if c.ring != nil {
+	if c.begun {
 		c.ring.Complete(c.newest + c.shift + 1)
 	}
 	c.From, c.To = 0, 0
@@ -229,7 +226,7 @@ func (c *Collector) Stats() CollectorStats { return c.stats }
 // Newest is the start of the newest window in nanoseconds, and whether there is
 // one. The writer only.
 func (c *Collector) Newest() (start int64, ok bool) {
-	return c.newest * c.options.Window, c.ring != nil
+	return c.newest * c.options.Window, c.begun
 }
 
 // Folder summarises a lane: it appends to the window a GroupSummary for every
@@ -241,9 +238,6 @@ type Folder interface {
 // Close summarises every complete window and hands it to emit, corrections
 // behind the windows that they came with. The window is emit's to keep and to release.
 func (c *Collector) Close(folder Folder, emit func(*Window)) {
-	if c.ring == nil {
-		return
-	}
 	c.ring.Close(func(_ int64, lane *Lane) {
 		window := NewWindow(lane.Start, c.options.Window, lane.Revision)
 		folder.Fold(lane, window)
