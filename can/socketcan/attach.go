@@ -159,7 +159,7 @@ func (b *Bus) open() error {
 	socket, err := b.sys.open(Options{
 		Interface:     b.o.Interface,
 		Bus:           b.o.Name,
-		Filters:       b.o.Filters,
+		Filters:       b.filters(),
 		Errors:        true,
 		ReceiveBuffer: b.o.ReceiveBuffer,
 		HardwareTime:  b.o.HardwareTime,

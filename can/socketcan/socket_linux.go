@@ -87,12 +87,8 @@ func socketHint(err error) string {
 // bindCAN sets what only CAN sockets have and binds the socket to its interface.
 func bindCAN(fd int, o *Options) (index int, err error) {
 	if o.Filters != nil {
-		filters := make([]unix.CanFilter, len(o.Filters))
-		for i, f := range o.Filters {
-			filters[i] = unix.CanFilter{Id: f.ID, Mask: f.Mask}
-		}
-		if err := unix.SetsockoptCanRawFilter(fd, unix.SOL_CAN_RAW, unix.CAN_RAW_FILTER, filters); err != nil {
-			return 0, fmt.Errorf("setting %d filters (the kernel takes %d): %w", len(filters), maxFilters, err)
+		if err := setFilters(fd, o.Filters); err != nil {
+			return 0, err
 		}
 	}
 	if o.Errors {

@@ -30,3 +30,5 @@ func ReadLink(string) (Link, error)               { return Link{}, errUnsupporte
 func Configure(string, LinkOptions) error         { return errUnsupported }
 func Restart(string) error                        { return errUnsupported }
 func watchLinks(func()) (stop func(), err error)  { return nil, errUnsupported }
+
+func (*Socket) setFilters([]Filter) error { return errUnsupported }

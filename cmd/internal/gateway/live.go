@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -218,8 +219,15 @@ func hasSink(sinks []config.Sink, name string) bool {
 // collect starts all that collects. It ends when ctx does; wait waits for that.
 func (l *Live) collect(ctx context.Context) (wait func()) {
 	var buses, measuring, summing sync.WaitGroup
-	for _, bus := range l.Buses {
-		in := newIntake(bus.Name, bus.Bus, busOptions(l.Options), l.closer.signal, l.Logger)
+	for _, group := range l.groups() {
+		name, bus, options := group[0].Name, group[0].Bus, busOptions(l.Options)
+		if len(group) > 1 {
+			all := join(group)
+			name, bus = strings.Join(all.names, "+"), all
+		} else {
+			options.Lateness, options.Mirrors = 0, nil
+		}
+		in := newIntake(name, bus, options, l.closer.signal, l.Logger)
 		in.rebind(l.Bindings)
 		l.intakes = append(l.intakes, in)
 	}
@@ -265,13 +273,9 @@ func (l *Live) drain(stop context.CancelFunc) error {
 }
 
 // busOptions are those of a bus: in short windows, of which the closer makes the
-// configured ones. A bus delivers its frames in order; only those of mirrors are
-// put together from several sockets.
+// configured ones. A single bus delivers its frames in order, so that none is late.
 func busOptions(o Options) Options {
 	o.Window = baseWindow(o.Window)
-	if len(o.Mirrors) == 0 {
-		o.Lateness = 0
-	}
 	return o
 }
 

@@ -327,3 +327,32 @@ func TestLiveReload(t *testing.T) {
 		}
 	})
 }
+
+// Of frames that two buses carry, each counts once, whichever bus it came from.
+func TestLiveMirrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newLiveRig(t, "can0", "can1", "can2")
+		r.live.Mirrors = []Mirror{{Buses: []string{"can0", "can2"}, Within: 10 * time.Millisecond}}
+		r.start()
+		for i := range byte(20) {
+			f := can.Frame{Time: time.Now().UnixNano(), ID: 256, Len: 2, Data: [64]byte{i}}
+			r.buses["can0"].Send(f)
+			f.Time += 1e6
+			r.buses["can2"].Send(f)
+			r.buses["can1"].Send(f)
+			time.Sleep(100 * time.Millisecond)
+		}
+		count := map[string]float64{}
+		for _, record := range r.end(false) {
+			if record["signal"] == "Speed" {
+				count[record["bus"].(string)] += record["count"].(float64)
+			}
+		}
+		if count["can0"]+count["can2"] != 20 || count["can1"] != 20 {
+			t.Errorf("%v", count)
+		}
+		if l := r.ledger; l.Frames != 60 || l.Duplicates != 20 {
+			t.Errorf("%+v", l)
+		}
+	})
+}

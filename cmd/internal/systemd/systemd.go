@@ -64,8 +64,8 @@ func (n Notifier) Status(text string) error {
 }
 
 // Reloading says that the configuration is read again; Ready ends that.
-func (n Notifier) Reloading(monotonic time.Duration) error {
-	return n.Notify("RELOADING=1", fmt.Sprintf("MONOTONIC_USEC=%d", monotonic.Microseconds()))
+func (n Notifier) Reloading() error {
+	return n.Notify("RELOADING=1", fmt.Sprintf("MONOTONIC_USEC=%d", monotonic().Microseconds()))
 }
 
 // Watch feeds the watchdog until ctx is done, three times in its interval, but
