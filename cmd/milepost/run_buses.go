@@ -112,4 +112,3 @@ func busState(h *socketcan.Health) string {
 	}
 	return h.Link.State.String()
 }
-

@@ -32,7 +32,7 @@ func defaults() *Config {
 			Quarantine:  16 << 20,
 		},
 		Power: Power{Drain: 10 * time.Second},
-		Log: Log{Level: slog.LevelInfo, Format: LogText},
+		Log:   Log{Level: slog.LevelInfo, Format: LogText},
 	}
 }
 
