@@ -32,9 +32,10 @@ type Config struct {
 	Match        Match
 	NotAvailable NotAvailable
 	// DBC are the databases of all buses.
-	DBC   []string
-	Buses []Bus
-	Dedup Dedup
+	DBC     []string
+	Buses   []Bus
+	Dedup   Dedup
+	Sensors []Sensor
 	// Priorities say how important signals are: the first rule that matches counts.
 	Priorities []PriorityRule
 	Spool      Spool
@@ -46,8 +47,20 @@ type Config struct {
 
 // Power says what happens when the vehicle is switched off.
 type Power struct {
+	// Ignition is the line that says whether the vehicle is on; none if its Line is
+	// empty.
+	Ignition Ignition
 	// Drain is how long a stop waits for the sinks.
 	Drain time.Duration
+	// Off is run when the ignition is off and everything is stored; empty for
+	// nothing: then the gateway waits for the ignition.
+	Off []string
+}
+
+// Ignition is a line, and how long it must be off to count.
+type Ignition struct {
+	Line
+	Hold time.Duration
 }
 
 // Match says how frames find their message in a database.

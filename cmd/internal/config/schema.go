@@ -31,7 +31,7 @@ func defaults() *Config {
 			Memory:      4 << 20,
 			Quarantine:  16 << 20,
 		},
-		Power: Power{Drain: 10 * time.Second},
+		Power: Power{Ignition: Ignition{Line: newLine(), Hold: 2 * time.Second}, Drain: 10 * time.Second},
 		Log:   Log{Level: slog.LevelInfo, Format: LogText},
 	}
 }
@@ -99,6 +99,8 @@ func (c *Config) fields() []field {
 			doc: "The buses. A gateway reads those that are listed; a log may have others, which have the databases of all buses."},
 		{key: "dedup", value: group{&c.Dedup},
 			doc: "What is left out because it says nothing new. All of it is counted."},
+		{key: "sensors", value: listOf(&c.Sensors, newSensor, exampleSensors()...),
+			doc: "What is measured beside the buses. One that is missing or fails is tried again until it works."},
 		{key: "priorities", value: listOf(&c.Priorities, newPriorityRule,
 			PriorityRule{Signal: "Brake*", Priority: PriorityHigh}, PriorityRule{Bus: "can1", Message: "Seat*", Priority: PriorityLow}),
 			doc: "How important signals are: the first item that matches counts, and what none matches is normal. The less important make room for the others in a full spool, and wait in a budget's steps."},
@@ -148,9 +150,19 @@ func (b *Bus) fields() []field {
 
 func (p *Power) fields() []field {
 	return []field{
+		{key: "ignition", value: group{&p.Ignition},
+			doc: "The line that says whether the vehicle is on. While it is off, nothing is collected. Without such a line, the gateway is on."},
 		{key: "drain", value: duration(&p.Drain, 0, time.Hour),
 			doc: "How long a stop waits for the sinks to get what is stored. What they don't get waits for the next start."},
+		{key: "off", value: texts{&p.Off, text}, absent: "wait for the ignition", example: "[systemctl, poweroff]",
+			doc: "A command and its arguments, run when the ignition is off and everything is stored."},
 	}
+}
+
+func (g *Ignition) fields() []field {
+	return append(g.Line.fields(),
+		field{key: "hold", value: duration(&g.Hold, 0, time.Hour),
+			doc: "How long it must be off to count: cranking the engine may cut it."})
 }
 
 func (d *Dedup) fields() []field {
