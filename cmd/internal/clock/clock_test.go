@@ -59,7 +59,7 @@ func (p *process) redated(r uplink.Record) uplink.Record {
 // is moved by the step, what is made afterwards is not.
 func TestRedate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKernel()
+		k := runningKernel()
 		p := start(t, k, Options{Boot: uplink.BootID{1}})
 		defer p.end()
 		early := p.window(k)
@@ -103,7 +103,7 @@ func TestRedate(t *testing.T) {
 // and one that was right is only known to be.
 func TestSetClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKernel()
+		k := runningKernel()
 		k.offset = ntp2026 - 90e9
 		p := start(t, k, Options{Boot: uplink.BootID{1}})
 		defer p.end()
@@ -133,7 +133,7 @@ func TestBoots(t *testing.T) {
 			return start(t, k, Options{Boot: uplink.BootID{boot}, Table: file})
 		}
 		var records []uplink.Record
-		k := newKernel()
+		k := runningKernel()
 		p := begin(k, 1)
 		records = append(records, p.window(k))
 		p.end()
@@ -144,13 +144,13 @@ func TestBoots(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		p.end()
 
-		k = newKernel()
+		k = runningKernel()
 		p = begin(k, 2)
 		records = append(records, p.window(k))
 		k.pass(time.Hour)
 		p.end()
 
-		k = newKernel()
+		k = runningKernel()
 		p = begin(k, 3)
 		records = append(records, p.window(k))
 		k.set(ntp2026+24*hour, true)
@@ -169,7 +169,7 @@ func TestBoots(t *testing.T) {
 // of what the kernel does not tell by itself.
 func TestEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKernel()
+		k := runningKernel()
 		p := start(t, k, Options{Boot: uplink.BootID{1}})
 		defer p.end()
 		var got []Event
@@ -206,7 +206,7 @@ func TestEvents(t *testing.T) {
 // TestStampNotices: a step is told even if nobody but Stamp has noticed it.
 func TestStampNotices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKernel()
+		k := runningKernel()
 		p := start(t, k, Options{Boot: uplink.BootID{1}})
 		defer p.end()
 		told := 0
@@ -230,7 +230,7 @@ func TestStampNotices(t *testing.T) {
 
 func TestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKernel()
+		k := runningKernel()
 		p := start(t, k, Options{Boot: uplink.BootID{1}})
 		defer p.end()
 		f := func(what string, least aggregate.Clock, atMost, took time.Duration, want bool) {
@@ -264,7 +264,7 @@ func TestTableCannotBeWritten(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "missing")
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
-		k := newKernel()
+		k := runningKernel()
 		k.offset, k.synchronized = ntp2026, true
 		p := start(t, k, Options{Boot: uplink.BootID{1}, Table: filepath.Join(dir, "clock"), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		time.Sleep(time.Minute)

@@ -9,11 +9,11 @@ import (
 	"milepost/aggregate"
 )
 
-// kernel is a pretended one: its clocks run with time.Now, which is a test's own
-// in a synctest bubble, and pass moves them on besides.
+// kernel is a pretended one. Its time passes when pass says so, and besides, if it
+// is running, with time.Now, which is a test's own in a synctest bubble.
 type kernel struct {
 	mu           sync.Mutex
-	begun        time.Time
+	begun        time.Time // zero if it is not running
 	extra, sleep time.Duration
 	offset       int64 // wall less boot clock
 	synchronized bool
@@ -24,8 +24,13 @@ type kernel struct {
 var ntp2026 = time.Date(2026, 11, 21, 14, 0, 0, 123_456_000, time.UTC).UnixNano()
 
 // newKernel has just been booted, 10 s ago, without a real-time clock.
-func newKernel() *kernel {
-	return &kernel{begun: time.Now(), extra: 10 * time.Second}
+func newKernel() *kernel { return &kernel{extra: 10 * time.Second} }
+
+// runningKernel is a newKernel whose time passes.
+func runningKernel() *kernel {
+	k := newKernel()
+	k.begun = time.Now()
+	return k
 }
 
 func (k *kernel) pass(d time.Duration) {
@@ -73,7 +78,9 @@ func (k *kernel) stamp() int64 {
 func (k *kernel) read() (r reading, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	r.mono = int64(time.Since(k.begun) + k.extra)
+	if r.mono = int64(k.extra); !k.begun.IsZero() {
+		r.mono += int64(time.Since(k.begun))
+	}
 	r.boot = r.mono + int64(k.sleep)
 	r.wall = r.boot + k.offset
 	r.synchronized, r.estimate = k.synchronized, time.Millisecond
