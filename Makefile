@@ -33,8 +33,9 @@ UML = $(CURDIR)/bin/milepost-lab uml
 lab: # the runner of User-Mode Linux
 	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/milepost-lab ./cmd/milepost-lab
 
-test-kernel: lab ## the tests of live buses, on a kernel's own CAN interfaces; needs user-mode-linux
+test-kernel: lab ## live buses on a kernel's own CAN interfaces, a clock that is set; needs user-mode-linux
 	@$(GO) test -count=1 -run '^TestKernel' -exec '$(UML) --modules can_raw,vcan' $(TESTFLAGS) ./cmd/milepost-lab/uml
+	@$(GO) test -count=1 -run '^TestKernel' -exec '$(UML)' $(TESTFLAGS) ./cmd/internal/clock
 
 power: lab ## CUTS (200) power cuts on a disk that forgets; needs user-mode-linux, e2fsprogs
 	@POWERCUT_CUTS=$(CUTS) $(GO) test -count=1 -p 2 -v -run '^Test(PowerCut|Control)' -exec '$(UML) --modules nbd' $(TESTFLAGS) ./uplink/spool/powercut ./cmd/milepost
