@@ -28,8 +28,11 @@ import (
 type Options struct {
 	// Table is the file that keeps the offsets of the last boots; "" keeps none.
 	Table string
-	// Boot is the kernel's boot ID; zero asks the kernel.
+	// Boot is the boot ID of this run's records; zero asks the kernel.
 	Boot uplink.BootID
+	// Earlier are the boot IDs of earlier starts of the program in the same run of
+	// the kernel: what is learnt holds for their records, too.
+	Earlier []uplink.BootID
 	// Floor is the date below which a clock cannot be right; zero is the time of
 	// the commit that the program was built from, and in any case 2026.
 	Floor time.Time
@@ -40,6 +43,7 @@ type Options struct {
 // Clock watches the system's clocks. It is safe for concurrent use.
 type Clock struct {
 	boot   uplink.BootID
+	boots  []uplink.BootID // of this run of the kernel, boot among them
 	path   string
 	logger *slog.Logger
 	read   func() (reading, error)
@@ -115,7 +119,12 @@ func open(o Options, read func() (reading, error)) (*Clock, error) {
 			c.logger.Warn("the table of clock offsets cannot be used: records of earlier boots keep their times", "cause", err)
 		}
 	}
-	c.timeline.learnt, _ = c.table.find(c.boot)
+	c.boots = append(slices.Clone(o.Earlier), c.boot)
+	for _, boot := range c.boots {
+		if learnt, ok := c.table.find(boot); ok {
+			c.timeline.learnt = learnt
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.observe()
@@ -138,7 +147,9 @@ func (c *Clock) observe() {
 // changed is called after each change of the timeline.
 func (c *Clock) changed() {
 	if l := c.timeline.learnt; l.Clock != aggregate.ClockUnknown {
-		c.unsaved = c.table.set(c.boot, l) || c.unsaved
+		for _, boot := range c.boots {
+			c.unsaved = c.table.set(boot, l) || c.unsaved
+		}
 	}
 	if len(c.timeline.events) > 0 || c.unsaved {
 		select {

@@ -28,7 +28,9 @@ type Config struct {
 	// Lateness is how far behind the newest window a window stays open.
 	Lateness time.Duration
 	// ClockStep is how far back time must jump for the clock to count as set.
-	ClockStep    time.Duration
+	ClockStep time.Duration
+	// HoldBack is how long nothing is sent at the start while the time is not known.
+	HoldBack     time.Duration
 	Match        Match
 	NotAvailable NotAvailable
 	// DBC are the databases of all buses.

@@ -88,6 +88,8 @@ func (c *Config) fields() []field {
 			doc: "How far behind the newest window a window of a log stays open. What comes later is counted and sent as a correction. The frames of a live bus come in order, and its windows are closed at once."},
 		{key: "clock_step", value: duration(&c.ClockStep, time.Millisecond, forever),
 			doc: "When time jumps back by more than this, the clock has been set, and what follows is not late. Must be more than lateness."},
+		{key: "hold_back", value: duration(&c.HoldBack, 0, 24*time.Hour),
+			doc: "How long a gateway that does not know the time yet waits for NTP or GNSS before it sends anything, 0 for not at all. What is sent before has \"clock\": \"unset\", and a wrong time; what is sent later has the right one."},
 		{key: "match", value: enum(&c.Match, MatchAuto, MatchExact, MatchJ1939),
 			doc: "How a frame finds its message in a database: by its whole arbitration ID (exact), by its J1939 PGN (j1939), or by what each database says about itself (auto)."},
 		{key: "not_available", value: enum(&c.NotAvailable, NotAvailableMissing, NotAvailableKeep),
