@@ -70,5 +70,12 @@ func TestRedateAny(t *testing.T) {
 				t.Fatalf("%+v became %+v the second time", got[i], again[i])
 			}
 		}
+		c.table.set(uplink.BootID{1}, Learnt{Clock: synchronized, Offset: 77e9})
+		c.Redate(again)
+		for i, a := range again {
+			if a.Start-a.Moved != records[i].Start {
+				t.Fatalf("%+v became %+v: where it came from is lost", records[i], a)
+			}
+		}
 	})
 }
