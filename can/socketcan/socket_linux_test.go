@@ -19,6 +19,9 @@ import (
 func udpSocket(t testing.TB, o Options) (s *Socket, peer int) {
 	t.Helper()
 	s, peer, err := newUDPSocket(o, new(can.Streams))
+	if errors.Is(err, unix.ENOPROTOOPT) {
+		t.Skip("this kernel does not tell when datagrams came (qemu-user does not): ", err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +48,10 @@ func newUDPSocket(o Options, streams *can.Streams) (s *Socket, peer int, err err
 			return nil, 0, err
 		}
 	}
-	s, err = newSocket(fds[0], &o, streams)
+	if s, err = newSocket(fds[0], &o, streams); err != nil {
+		unix.Close(fds[0])
+		unix.Close(fds[1])
+	}
 	return s, fds[1], err
 }
 
@@ -155,6 +161,9 @@ func TestSocketDeadlineAndClose(t *testing.T) {
 		if n, err := s.Read(frames); n != 0 || !errors.Is(err, os.ErrClosed) {
 			t.Errorf("%d frames, %v", n, err)
 		}
+	}
+	if err := s.SetReadDeadline(time.Time{}); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("a deadline after the end: %v", err)
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
