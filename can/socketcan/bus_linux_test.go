@@ -161,7 +161,8 @@ func TestBus(t *testing.T) {
 		}
 	}
 	for round := range 3 {
-		link := &Link{Index: round + 1, Up: true, Kind: "can", State: ErrorActive}
+		// The second is the same interface: its socket has failed all the same.
+		link := &Link{Index: 1 + round/2, Up: true, Kind: "can", State: ErrorActive}
 		if round == 0 {
 			wait("absent", func(h Health) bool { return errors.Is(h.Err, syscall.ENODEV) })
 			p.set(link)
@@ -277,5 +278,61 @@ func TestBusElsewhere(t *testing.T) {
 	defer b.Close()
 	if _, err := b.Read(make([]can.Frame, 1)); !errors.Is(err, errNoSocketCAN) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestBusAddsUp: what was sent is received or dropped, over all the sockets that a
+// Bus has had, and what an interface had received before it went is delivered.
+func TestBusAddsUp(t *testing.T) {
+	udpSocket(t, Options{}) // skips where there can be none
+	p := &pretence{link: &Link{Index: 1, Up: true}}
+	b := newBus(BusOptions{Interface: "can0", ReceiveBuffer: 8192}, p.system())
+	defer b.Close()
+	frames := make([]can.Frame, 4)
+	read := func(enough uint64) {
+		t.Helper()
+		if err := b.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		for got := uint64(0); got < enough; {
+			n, err := b.Read(frames)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += uint64(n)
+		}
+	}
+	if err := b.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Read(frames); !errors.Is(err, os.ErrDeadlineExceeded) { // it is open now
+		t.Fatal(err)
+	}
+	const each = 500
+	for round := range 3 {
+		for i := range uint32(each) {
+			p.send(t, i)
+		}
+		s := p.socket
+		p.replace(t, &Link{Index: round + 2, Up: true})
+		queued := each - s.Stats().Dropped
+		if queued == 0 || queued == each {
+			t.Fatalf("%d of %d frames are in the queue", queued, each)
+		}
+		read(queued)
+		if err := b.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		for b.Health().Opened < uint64(round+2) { // until the next one is open
+			if _, err := b.Read(frames); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatal(err)
+			}
+			if err := b.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if h := b.Health(); h.Received+h.Dropped != uint64(round+1)*each || h.Dropped == 0 {
+			t.Errorf("%d received and %d dropped of %d", h.Received, h.Dropped, (round+1)*each)
+		}
 	}
 }
