@@ -45,6 +45,9 @@ type Board struct {
 	Sources []Source `json:"sources"`
 
 	file string
+	// uses are what lines are used for beyond what the rest says; Combine says it
+	// at the lines. Only Name and Use are set.
+	uses []Line
 }
 
 // HAT is a board on a board: it brings CAN controllers and uses lines.

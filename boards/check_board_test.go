@@ -89,6 +89,8 @@ var brokenBoards = []struct {
 	{"canopi-cm4", "select: 1", "select: 0", "has chip select 0 of SPI0 already"},
 	{"canopi-cm4", "select: 1", "select: 2", "wants chip select 2 of SPI bus 0, which has 2"},
 	{"canopi-cm4", "interrupt=27", "interrupt=26", "no controller has its interrupt on GPIO26"},
+	{"canopi-cm4", "GPIO25: fan", "GPIO27: fan", "can0 interrupt"},
+	{"canopi-cm4", "GPIO25: fan", "GPIO28: fan", "fan supply wants line GPIO28"},
 	{"canopi-cm4", "address: 0x51", "address: 0x81", "none of I2C"},
 	{"pican2", "chip: MCP2515", "chip: MCP2151", `unknown chip "MCP2151"`},
 	{"pican2", "driver: mcp251x", "driver: mcp25xx", "has the driver mcp251x"},

@@ -55,6 +55,7 @@ func (b *Board) clone() *Board {
 	copied.HATs = slices.Clone(b.HATs)
 	copied.Quirks = slices.Clone(b.Quirks)
 	copied.Sources = slices.Clone(b.Sources)
+	copied.uses = slices.Clone(b.uses)
 	return &copied
 }
 
@@ -129,10 +130,8 @@ func (c *combination) claimBoard() {
 			c.takeLine(led.Line, claim{use: "LED " + led.Name, file: b.file, at: led.at})
 		}
 	}
-	for _, l := range b.Lines { // of HATs that are on it already
-		if _, ok := c.taken[l.Name]; !ok && l.Use != "" && l.Use != console {
-			c.taken[l.Name] = claim{use: l.Use, file: b.file, at: l.at}
-		}
+	for _, l := range b.uses {
+		c.takeLine(l.Name, claim{use: l.Use, file: b.file, at: l.at})
 	}
 }
 
@@ -161,7 +160,9 @@ func (c *combination) add(h *HAT) {
 		c.board.CAN = append(c.board.CAN, controller)
 	}
 	for _, l := range h.Lines {
-		c.takeLine(l.Name, claim{use: h.Name + " " + l.Use, file: h.file, at: l.at})
+		l.Use = h.Name + " " + l.Use
+		c.takeLine(l.Name, claim{use: l.Use, file: h.file, at: l.at})
+		c.board.uses = append(c.board.uses, l)
 	}
 	for _, chip := range h.I2C {
 		c.takeI2C(chip, h.file, h.Name+" "+chip.Use)

@@ -58,6 +58,7 @@ func (d *document) board(n *yaml.Node, b *Board, pinsOf func(header string) ([]P
 			}
 		},
 		"lines":  func(v *yaml.Node) { b.Lines = d.lines(v) },
+		"uses":   func(v *yaml.Node) { b.uses = d.uses(v) },
 		"spi":    func(v *yaml.Node) { b.SPI = list(d, v, d.spi) },
 		"can":    func(v *yaml.Node) { b.CAN = list(d, v, d.can) },
 		"i2c":    func(v *yaml.Node) { b.I2C = list(d, v, d.i2c) },
@@ -101,19 +102,22 @@ func headerLines(pins []Pin, chip string) (lines []Line) {
 	return lines
 }
 
-// hat decodes a HAT. Its lines are names and what it uses them for.
+// uses decodes what lines are used for: each key is a name, each value a use.
+func (d *document) uses(n *yaml.Node) (lines []Line) {
+	d.mapping(n, func(name string, v *yaml.Node) bool {
+		lines = append(lines, Line{Name: name, Use: d.text(v), at: at(v)})
+		return true
+	})
+	return lines
+}
+
 func (d *document) hat(n *yaml.Node, h *HAT) {
 	d.fields(n, fields{
-		"kind":   new(string),
-		"title":  &h.Title,
-		"header": &h.Header,
-		"can":    func(v *yaml.Node) { h.CAN = list(d, v, d.can) },
-		"lines": func(v *yaml.Node) {
-			d.mapping(v, func(name string, use *yaml.Node) bool {
-				h.Lines = append(h.Lines, Line{Name: name, Use: d.text(use), at: at(use)})
-				return true
-			})
-		},
+		"kind":    new(string),
+		"title":   &h.Title,
+		"header":  &h.Header,
+		"can":     func(v *yaml.Node) { h.CAN = list(d, v, d.can) },
+		"uses":    func(v *yaml.Node) { h.Lines = d.uses(v) },
 		"spi":     func(v *yaml.Node) { h.SPI = list(d, v, d.spi) },
 		"i2c":     func(v *yaml.Node) { h.I2C = list(d, v, d.i2c) },
 		"serial":  func(v *yaml.Node) { h.Serial = list(d, v, d.serial) },
