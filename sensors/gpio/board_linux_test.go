@@ -579,25 +579,27 @@ func TestBoardUnplugged(t *testing.T) {
 	slow := start(t, level)
 	works(t, edges.sensor)
 	works(t, slow.sensor)
-	if err := os.WriteFile(driver+"/unbind", []byte(device), 0); err != nil {
-		t.Fatal(err)
+	for range 2 {
+		if err := os.WriteFile(driver+"/unbind", []byte(device), 0); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range []*running{edges, slow} {
+			until(t, "a complaint", func() bool { return r.sensor.Status().Err != nil })
+			t.Log(r.sensor.Status().Err)
+		}
+		if err := os.WriteFile(driver+"/bind", []byte(device), 0); err != nil {
+			t.Fatal(err)
+		}
+		works(t, edges.sensor)
+		works(t, slow.sensor)
+		lines, err := Lines()
+		if err != nil || len(lines) != 8 {
+			t.Errorf("%v, %v", lines, err)
+		}
+		t.Logf("it is back as %s", lines[0].Chip)
+		before := edges.edges()
+		ask("toggle 0,1 2 50ms")
+		until(t, "edges", func() bool { return edges.edges() == before+2 })
+		until(t, "a low line", func() bool { return slow.last(0) == 0 })
 	}
-	for _, r := range []*running{edges, slow} {
-		until(t, "a complaint", func() bool { return r.sensor.Status().Err != nil })
-		t.Log(r.sensor.Status().Err)
-	}
-	if err := os.WriteFile(driver+"/bind", []byte(device), 0); err != nil {
-		t.Fatal(err)
-	}
-	works(t, edges.sensor)
-	works(t, slow.sensor)
-	lines, err := Lines()
-	if err != nil || len(lines) != 8 {
-		t.Errorf("%v, %v", lines, err)
-	}
-	t.Logf("it is back as %s", lines[0].Chip)
-	before := edges.edges()
-	ask("toggle 0,1 2 50ms")
-	until(t, "edges", func() bool { return edges.edges() == before+2 })
-	until(t, "a low line", func() bool { return slow.last(0) == 0 })
 }

@@ -157,7 +157,7 @@ func requestLine(o *LineOptions, edges edgeKinds) (request, error) {
 		})
 	}
 	if err := uapi.GetLine(uintptr(c.fd), &asked); err != nil {
-		return nil, requestError(c, &line, err)
+		return nil, c.refused(&line, err)
 	}
 	if err := unix.SetNonblock(int(asked.Fd), true); err != nil {
 		unix.Close(int(asked.Fd))
@@ -194,14 +194,14 @@ func lineFlags(o *LineOptions, edges edgeKinds) uapi.LineFlagV2 {
 	return flags
 }
 
-// requestError says why the kernel did not give a line.
-func requestError(c *chip, line *Line, err error) error {
+// refused says why the kernel did not give a line.
+func (c *chip) refused(line *Line, err error) error {
 	switch {
 	case errors.Is(err, unix.EBUSY):
-		if now, infoErr := c.line(line.Number); infoErr == nil {
+		if now, err := c.line(line.Number); err == nil {
 			line = &now
 		}
-		return fmt.Errorf("%s: %w by %s", line.Place(), ErrBusy, line.holder())
+		return line.busy()
 	case errors.Is(err, unix.ENXIO), errors.Is(err, unix.EOPNOTSUPP):
 		return fmt.Errorf("%s: edges: %w: the chip gives no interrupts for this line; poll it as a level", line.Place(), err)
 	}

@@ -115,6 +115,14 @@ func (o *LineOptions) String() string {
 	return strings.TrimPrefix(o.Chip, "/dev/") + "/" + o.Line
 }
 
+// failure says which line an error is about, if it does not say so itself.
+func (o *LineOptions) failure(err error) error {
+	if strings.HasPrefix(err.Error(), o.String()+": ") {
+		return fmt.Errorf("gpio: line %w", err)
+	}
+	return fmt.Errorf("gpio: line %s: %w", o, err)
+}
+
 func isNumber(s string) bool {
 	_, err := strconv.ParseUint(s, 10, 32)
 	return err == nil

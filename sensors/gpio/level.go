@@ -82,7 +82,7 @@ func (l *Level) Run(ctx context.Context, emit func([]sensors.Reading)) error {
 		if errors.Is(err, errors.ErrUnsupported) {
 			return err
 		}
-		l.status.failed(fmt.Errorf("gpio: line %s: %w", &l.line, err))
+		l.status.failed(l.line.failure(err))
 		sleep(ctx, jittered(pause, 4))
 		pause = min(2*pause, lastPause)
 	}

@@ -58,6 +58,8 @@ func (l *Line) holder() string {
 	return fmt.Sprintf("%q", l.Consumer)
 }
 
+func (l *Line) busy() error { return fmt.Errorf("%s: %w by %s", l.Place(), ErrBusy, l.holder()) }
+
 // What is wrong with a line, for those who branch on it.
 var (
 	// ErrNoChip says that the chip is not there, or that there is none at all.
@@ -65,7 +67,7 @@ var (
 	// ErrNoLine says that no chip has such a line.
 	ErrNoLine = errors.New("no such GPIO line")
 	// ErrBusy says that someone else holds the line.
-	ErrBusy = errors.New("the GPIO line is in use")
+	ErrBusy = errors.New("in use")
 )
 
 // Lines are the lines of all chips, by chip and number. What it could open it

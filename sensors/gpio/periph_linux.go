@@ -63,7 +63,7 @@ func openSlow(o *LineOptions) (slowLine, error) {
 // requestPin makes a line an input of ours.
 func requestPin(line *Line, bias Bias) (*gpioioctl.GPIOLine, error) {
 	if line.Used {
-		return nil, fmt.Errorf("%s: %w by %s", line.Place(), ErrBusy, line.holder())
+		return nil, line.busy()
 	}
 	pull := pgpio.PullNoChange // and Float would be the same: no flag
 	switch bias {

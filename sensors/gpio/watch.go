@@ -3,7 +3,6 @@ package gpio
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -93,7 +92,7 @@ func (w *watcher) run(ctx context.Context, m meter) error {
 		if errors.Is(err, errors.ErrUnsupported) {
 			return err
 		}
-		w.status.failed(fmt.Errorf("gpio: line %s: %w", &w.line, err))
+		w.status.failed(w.line.failure(err))
 		sleep(ctx, jittered(pause, 4))
 		pause = min(2*pause, lastPause)
 	}
