@@ -33,7 +33,7 @@ var importRules = []struct {
 	{"uplink/...", []string{"uplink", "uplink/spool", "aggregate/..."}, "what is sent are summaries, whatever they were made of; a sink knows no other sink"},
 	{"firmware/...", []string{"boards/...", "firmware/..."}, "firmware is a library of the builder"},
 	{"cmd/milepost-firmware", []string{"..."}, "only cmd assembles"},
-	{"cmd/milepost-lab", []string{"..."}, "only cmd assembles"},
+	{"cmd/milepost-lab/...", []string{"..."}, "only cmd assembles"},
 	{"cmd/...", []string{"can/...", "sensors/...", "aggregate/...", "uplink/...", "boards/...", "cmd/internal/..."}, "builder code never reaches a gateway"},
 }
 

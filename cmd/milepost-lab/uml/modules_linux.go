@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"milepost/cmd/milepost-lab/modules"
 )
 
 // moduleDirs are where the modules of a User-Mode Linux lie; the first is
@@ -16,50 +16,20 @@ import (
 var moduleDirs = []string{"/usr/lib/uml/modules", "/lib/modules"}
 
 // loadModules loads modules and what they depend on into the running kernel.
-func loadModules(modules []string) error {
-	if len(modules) == 0 {
+func loadModules(names []string) error {
+	if len(names) == 0 {
 		return nil
 	}
-	var name unix.Utsname
-	if err := unix.Uname(&name); err != nil {
-		return err
-	}
-	release := unix.ByteSliceToString(name.Release[:])
-	for _, dir := range moduleDirs {
-		dir = filepath.Join(dir, release)
-		text, err := os.ReadFile(filepath.Join(dir, "modules.dep"))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		files, err := parseDependencies(string(text)).order(modules)
-		if err != nil {
-			return fmt.Errorf("%s: %w", dir, err)
-		}
-		for _, file := range files {
-			if err := loadModule(filepath.Join(dir, file)); err != nil {
-				return fmt.Errorf("loading %s: %w", file, err)
-			}
-		}
-		return nil
-	}
-	return fmt.Errorf("there are no modules for kernel %s in %s", release, strings.Join(moduleDirs, " or "))
-}
-
-func loadModule(file string) error {
-	f, err := os.Open(file)
+	release, err := modules.Release()
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	flags := 0
-	if !strings.HasSuffix(file, ".ko") {
-		flags = unix.MODULE_INIT_COMPRESSED_FILE
+	for _, dir := range moduleDirs {
+		dir = filepath.Join(dir, release)
+		if _, err := os.Stat(filepath.Join(dir, "modules.dep")); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		return modules.Load(dir, names...)
 	}
-	if err := unix.FinitModule(int(f.Fd()), "", flags); err != nil && err != unix.EEXIST {
-		return err
-	}
-	return nil
+	return fmt.Errorf("there are no modules for kernel %s in %s", release, strings.Join(moduleDirs, " or "))
 }

@@ -1,4 +1,4 @@
-package uml
+package modules
 
 import (
 	"slices"
@@ -18,7 +18,7 @@ func TestModules(t *testing.T) {
 		can, raw, dev = "kernel/net/can/can.ko", "kernel/net/can/can-raw.ko", "kernel/drivers/net/can/dev/can-dev.ko.xz"
 		slcan, low    = "kernel/drivers/net/can/slcan/slcan.ko", "kernel/lib/low.ko"
 	)
-	deps := parseDependencies(modulesDep)
+	deps := Parse(modulesDep)
 	for _, c := range []struct{ modules, want []string }{
 		{nil, nil},
 		{[]string{"can"}, []string{can}},
@@ -29,12 +29,12 @@ func TestModules(t *testing.T) {
 		{[]string{"can", "can", "can_raw", "can_raw"}, []string{can, raw}},
 		{[]string{"low", "can_dev", "slcan", "can"}, []string{low, dev, slcan, can}},
 	} {
-		files, err := deps.order(c.modules)
+		files, err := deps.Order(c.modules)
 		if err != nil || !slices.Equal(files, c.want) {
 			t.Errorf("%v: %v, %v; want %v", c.modules, files, err, c.want)
 		}
 	}
-	if _, err := deps.order([]string{"can", "isotp"}); err == nil {
+	if _, err := deps.Order([]string{"can", "isotp"}); err == nil {
 		t.Error("a module that is not there was found")
 	}
 }
