@@ -31,11 +31,24 @@ func moduleName(file string) string {
 	return strings.ReplaceAll(name, "-", "_")
 }
 
+// parametersOf returns what follows the colon of each module that has one, by the
+// module's name: "i2c_stub:chip_addr=0x40,0x54".
+func parametersOf(modules []string) map[string]string {
+	parameters := map[string]string{}
+	for _, module := range modules {
+		if name, text, ok := strings.Cut(module, ":"); ok {
+			parameters[moduleName(name)] = text
+		}
+	}
+	return parameters
+}
+
 // order returns the files for some modules in the order in which they can be
 // loaded, each once.
 func (d dependencies) order(modules []string) (files []string, err error) {
 	seen := map[string]bool{}
 	for _, module := range modules {
+		module, _, _ := strings.Cut(module, ":") // without its parameters
 		needs, ok := d[moduleName(module)]
 		if !ok {
 			return nil, fmt.Errorf("this kernel has no module %s", module)

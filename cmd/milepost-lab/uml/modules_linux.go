@@ -38,8 +38,9 @@ func loadModules(modules []string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", dir, err)
 		}
+		parameters := parametersOf(modules)
 		for _, file := range files {
-			if err := loadModule(filepath.Join(dir, file)); err != nil {
+			if err := loadModule(filepath.Join(dir, file), parameters[moduleName(file)]); err != nil {
 				return fmt.Errorf("loading %s: %w", file, err)
 			}
 		}
@@ -48,7 +49,7 @@ func loadModules(modules []string) error {
 	return fmt.Errorf("there are no modules for kernel %s in %s", release, strings.Join(moduleDirs, " or "))
 }
 
-func loadModule(file string) error {
+func loadModule(file, parameters string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
@@ -58,7 +59,7 @@ func loadModule(file string) error {
 	if !strings.HasSuffix(file, ".ko") {
 		flags = unix.MODULE_INIT_COMPRESSED_FILE
 	}
-	if err := unix.FinitModule(int(f.Fd()), "", flags); err != nil && err != unix.EEXIST {
+	if err := unix.FinitModule(int(f.Fd()), parameters, flags); err != nil && err != unix.EEXIST {
 		return err
 	}
 	return nil
