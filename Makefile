@@ -33,8 +33,12 @@ UML = $(CURDIR)/bin/milepost-lab uml
 lab: # the runner of User-Mode Linux
 	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/milepost-lab ./cmd/milepost-lab
 
+# Chips that are registers in memory (i2c-stub), and drivers that can be bound to them.
+CHIPS = i2c_stub:chip_addr=0x40,0x41,0x48,0x54,0x76 i2c_dev tmp006 ti_adc081c
+
 test-kernel: lab ## the tests of live buses, on a kernel's own CAN interfaces; needs user-mode-linux
 	@$(GO) test -count=1 -run '^TestKernel' -exec '$(UML) --modules can_raw,vcan' $(TESTFLAGS) ./cmd/milepost-lab/uml
+	@$(GO) test -count=1 -run '^TestKernel' -exec '$(UML) --modules "$(CHIPS)"' $(TESTFLAGS) ./sensors/sysfs ./sensors/i2c
 
 power: lab ## CUTS (200) power cuts on a disk that forgets; needs user-mode-linux, e2fsprogs
 	@POWERCUT_CUTS=$(CUTS) $(GO) test -count=1 -p 2 -v -run '^Test(PowerCut|Control)' -exec '$(UML) --modules nbd' $(TESTFLAGS) ./uplink/spool/powercut ./cmd/milepost
