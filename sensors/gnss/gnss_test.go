@@ -357,6 +357,44 @@ func TestGPSDLife(t *testing.T) {
 	}
 }
 
+// FuzzNMEA: whatever comes from a port, in whatever pieces, values are finite and
+// positions on the earth, and with them there is a fix.
+func FuzzNMEA(f *testing.F) {
+	f.Add([]byte("GNGGA,123519.00,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,\nGNGSA,A,3,04,05,,09,12,,,24,,,,,2.5,0.9,2.1\nGNRMC,123519.00,A,4807.038,N,01131.000,E,010.0,084.4,211126,,,A\n"), uint8(7), true)
+	f.Add([]byte("$GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47\r\n"), uint8(64), false)
+	f.Fuzz(func(t *testing.T, stream []byte, piece uint8, sums bool) {
+		if sums { // else hardly a line has the right one
+			var lines []string
+			for line := range strings.Lines(string(stream)) {
+				lines = append(lines, nmeaLine(strings.TrimRight(line, "\r\n")))
+			}
+			stream = []byte(strings.Join(lines, "\n") + "\n")
+		}
+		r, err := New(Options{Port: "/dev/null", Time: func(Fix) {}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.emit = func(readings []sensors.Reading) {
+			var has [hdop + 1]bool
+			for _, v := range readings {
+				has[v.Channel] = true
+				if math.IsNaN(v.Value) || math.IsInf(v.Value, 0) || v.Channel == latitude && math.Abs(v.Value) > 90 || v.Channel == fix && v.Value != 0 && !has[longitude] {
+					t.Errorf("%q: %+v", stream, readings)
+				}
+			}
+			if !has[fix] {
+				t.Errorf("%q: no fix among %+v", stream, readings)
+			}
+		}
+		n := &nmea{receiver: r}
+		var s splitter
+		for chunk := range slices.Chunk(stream, 1+int(piece)) {
+			s.feed(chunk, arrival{}, func(line []byte, at arrival) { n.line(line, at) })
+		}
+		n.pause()
+	})
+}
+
 // FuzzGPSD: whatever gpsd sends, values are finite and positions on the earth.
 func FuzzGPSD(f *testing.F) {
 	f.Add([]byte(`{"class":"TPV","mode":3,"time":"2026-11-21T12:35:19.500Z","ept":0.005,"lat":48.1173,"lon":11.5166,"altMSL":545.4,"track":84.4,"speed":5.1}`))

@@ -5,27 +5,25 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"strconv"
 )
 
 // maxAttribute is the longest that the kernel makes an attribute: a page.
 const maxAttribute = 4096
 
-// readAttribute returns the text of a file.
-func readAttribute(root *os.Root, name string) ([]byte, error) {
-	file, err := root.Open(name)
+// text returns the text of a file, until the next is read.
+func (d *device) text(name string) ([]byte, error) {
+	file, err := d.root.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	buf := make([]byte, maxAttribute+1)
 	n := 0
-	for n < len(buf) {
-		m, err := file.Read(buf[n:])
+	for n < len(d.buf) {
+		m, err := file.Read(d.buf[n:])
 		n += m
 		if err == io.EOF {
-			return buf[:n], nil
+			return d.buf[:n], nil
 		} else if err != nil {
 			return nil, err
 		}
@@ -33,9 +31,9 @@ func readAttribute(root *os.Root, name string) ([]byte, error) {
 	return nil, fmt.Errorf("%s is longer than %d bytes: it is no attribute of a sensor", name, maxAttribute)
 }
 
-// readNumber returns the number in a file.
-func readNumber(root *os.Root, name string) (float64, error) {
-	text, err := readAttribute(root, name)
+// number returns the number in a file.
+func (d *device) number(name string) (float64, error) {
+	text, err := d.text(name)
 	if err != nil {
 		return 0, err
 	}

@@ -15,6 +15,7 @@ import (
 type device struct {
 	root   *os.Root
 	values []func() (float64, error) // of each input, in SI units
+	buf    [maxAttribute + 1]byte    // for what is read
 }
 
 // open finds the device and the files of its inputs.
@@ -85,7 +86,7 @@ func (f found) labelled(in input) (string, error) {
 // scaled reads a file of one number in the kernel's unit.
 func (d *device) scaled(name string, q quantity) func() (float64, error) {
 	return func() (float64, error) {
-		v, err := readNumber(d.root, name)
+		v, err := d.number(name)
 		if err != nil {
 			return 0, err
 		}
@@ -116,7 +117,7 @@ func (d *device) hwmon(f found, attribute string, q quantity) (func() (float64, 
 		return read, nil
 	}
 	return func() (float64, error) {
-		if v, err := readNumber(d.root, fault); err != nil {
+		if v, err := d.number(fault); err != nil {
 			return 0, err
 		} else if v != 0 {
 			return 0, fmt.Errorf("%s: the chip finds its probe broken or missing", fault)
@@ -138,19 +139,19 @@ func (d *device) iio(f found, attribute string, q quantity) (func() (float64, er
 	}
 	offset, scale := d.shared(attribute, "offset"), d.shared(attribute, "scale")
 	return func() (float64, error) {
-		v, err := readNumber(d.root, raw)
+		v, err := d.number(raw)
 		if err != nil {
 			return 0, err
 		}
 		if offset != "" {
-			n, err := readNumber(d.root, offset)
+			n, err := d.number(offset)
 			if err != nil {
 				return 0, err
 			}
 			v += n
 		}
 		if scale != "" {
-			n, err := readNumber(d.root, scale)
+			n, err := d.number(scale)
 			if err != nil {
 				return 0, err
 			}

@@ -28,7 +28,7 @@ func (d *device) thermometer(f found) func() (float64, error) {
 	}
 	sLike := strings.HasPrefix(f.name, "10-")
 	return func() (float64, error) {
-		text, err := readAttribute(d.root, "w1_slave")
+		text, err := d.text("w1_slave")
 		if err != nil {
 			return 0, err
 		}
