@@ -80,8 +80,8 @@ func runRun(ctx context.Context, inv *invocation, c *command, args []string) err
 // build makes the gateway that the configuration describes.
 func (s *service) build() error {
 	c := s.config
-	if len(c.Buses) == 0 {
-		return fmt.Errorf("%s: there is nothing to read: list the buses under buses", s.path)
+	if len(c.Buses)+len(c.Sensors) == 0 {
+		return fmt.Errorf("%s: there is nothing to read: list the buses under buses, or sensors under sensors", s.path)
 	}
 	bindings, err := s.bindings(c)
 	if err != nil {
@@ -119,6 +119,9 @@ func (s *service) build() error {
 	s.live.Refresh = refresh(c)
 	for _, m := range c.Dedup.Mirrors {
 		s.live.Mirrors = append(s.live.Mirrors, gateway.Mirror{Buses: m.Buses, Within: m.Within})
+	}
+	if err := s.sensors(); err != nil {
+		return err
 	}
 	return s.buses(bindings)
 }
