@@ -105,6 +105,8 @@ type Bus struct {
 	Filter bool
 	// CountForeign counts those all the same.
 	CountForeign bool
+	// Coalesce is how long frames may be left to gather after some were read.
+	Coalesce time.Duration
 	// ReceiveBuffer is how much the kernel keeps for the program.
 	ReceiveBuffer Size
 }

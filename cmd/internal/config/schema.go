@@ -37,7 +37,7 @@ func defaults() *Config {
 }
 
 func newBus() Bus {
-	return Bus{Restart: 100 * time.Millisecond, Filter: true, ReceiveBuffer: 4 << 20}
+	return Bus{Restart: time.Second, Filter: true, Coalesce: 10 * time.Millisecond, ReceiveBuffer: 4 << 20}
 }
 
 func exampleBus(name, dbc string, bitrate int) Bus {
@@ -145,6 +145,8 @@ func (b *Bus) fields() []field {
 			doc: "Have the kernel keep back frames that no database knows, so that they never wake the program."},
 		{key: "count_foreign", value: boolean(&b.CountForeign),
 			doc: "Count the frames that were kept back, by the interface's own counters."},
+		{key: "coalesce", value: duration(&b.Coalesce, 0, 100*time.Millisecond),
+			doc: "How long frames may gather before they are read, so that a busy bus wakes the program less often. Their times are the kernel's in any case; the first frame after a silence does not wait."},
 		{key: "receive_buffer", value: size(&b.ReceiveBuffer, 64<<10, 256<<20),
 			doc: "How much the kernel may keep for the program while that is busy. A frame takes about 800 bytes of it."},
 	}
