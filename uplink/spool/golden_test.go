@@ -29,7 +29,7 @@ func openGolden(t *testing.T, name string, check func(*Spool)) {
 		check(s)
 		mustClose(t, s)
 		m, err := readMeta(disk{}, filepath.Join(dir, "meta"))
-		if err != nil || m.version != formatVersion || m.id != s.ID() {
+		if err != nil || m.version != plainVersion || m.id != s.ID() {
 			t.Errorf("%+v, %v", m, err)
 		}
 	}

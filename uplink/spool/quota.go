@@ -73,7 +73,11 @@ func (q *Quota) makeRoom(s *Spool) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.usedLocked()+s.opts.ChapterBytes > q.maxBytes {
-		if !q.evictLocked(s.opts.Priority) {
+		evicted, busy := q.evictLocked(s.opts.Priority)
+		if busy {
+			break // There is more room in a moment.
+		}
+		if !evicted {
 			return ErrQuota
 		}
 	}
@@ -84,8 +88,8 @@ func (q *Quota) makeRoom(s *Spool) error {
 }
 
 // evictLocked evicts one chapter of a spool that is not more important than
-// most.
-func (q *Quota) evictLocked(most int) bool {
+// most. It reports busy where that is just being thinned instead.
+func (q *Quota) evictLocked(most int) (evicted, busy bool) {
 	var victim *Spool
 	var oldest int64
 	for _, s := range q.spools {
@@ -105,14 +109,17 @@ func (q *Quota) evictLocked(most int) bool {
 		s.mu.Unlock()
 	}
 	if victim == nil {
-		return false
+		return false, false
 	}
 	victim.mu.Lock()
 	defer victim.mu.Unlock()
+	if len(victim.chapters) > 0 && victim.chapters[0].busy {
+		return false, true
+	}
 	// It may have been released meanwhile, which is as good.
 	if len(victim.chapters) > 0 && victim.chapters[0].done {
 		victim.evictOldestLocked()
 		notify(victim.urgent)
 	}
-	return true
+	return true, false
 }

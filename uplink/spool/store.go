@@ -132,6 +132,9 @@ func (s *Spool) storeGroup(g *group) error {
 		s.current = ch
 		s.chapters = append(s.chapters, ch)
 		notify(s.urgent) // The next one is prepared.
+		if s.handed != nil {
+			notify(s.tight)
+		}
 	}
 	ch := s.current
 	size := g.bytes()

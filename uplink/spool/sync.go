@@ -74,7 +74,7 @@ func (s *Spool) sync(all bool) (err error) {
 	if e := s.syncCursors(); err == nil {
 		err = e
 	}
-	if e := s.writeMeta(); err == nil {
+	if e := s.writeMeta(plainVersion); err == nil {
 		err = e
 	}
 	if e := s.removeChapters(); err == nil {
