@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -213,5 +215,177 @@ func TestThin(t *testing.T) {
 				t.Errorf("%+v", c)
 			}
 		})
+	}
+}
+
+// copyLive is copyTree of a spool that is open: files may vanish meanwhile, of
+// which the copy has a part then.
+func copyLive(t *testing.T, to, from string) {
+	t.Helper()
+	for {
+		if err := os.RemoveAll(to); err != nil {
+			t.Fatal(err)
+		}
+		err := os.CopyFS(to, os.DirFS(from))
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestCutWhileThinning cuts a life that thins at each of its operations: a copy
+// of the directory at that instant holds each number once, in the old entry or in
+// the new one, and what was returned before in the form that it had.
+func TestCutWhileThinning(t *testing.T) {
+	template, dir, copied := filepath.Join(memoryDir(t), "spool"), filepath.Join(memoryDir(t), "spool"), filepath.Join(memoryDir(t), "spool")
+	opts := thinOptions
+	opts.MaxBytes = 1 << 20 // not yet
+	s := mustOpen(t, template, opts)
+	sink := mustCursor(t, s, "sink", Oldest)
+	const total = 200
+	returned := map[uint64]string{}
+	for n := uint64(1); n <= total; n++ {
+		index := mustAppend(t, s, payloadOf(n))
+		if n%53 == 0 {
+			sink.Seek(index)
+			if _, err := sink.TryNext(nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	mustClose(t, s)
+	opts.MaxBytes = 12 << 10
+	stages := map[string]int{}
+	step := 1
+	if testing.Short() {
+		step = 5
+	}
+	for n := 0; ; n += step {
+		copyTree(t, dir, template)
+		clear(returned)
+		fsys := failNth(-1)
+		atCut := map[uint64]string{}
+		cut := false
+		fsys.set(func(op, name string) bool {
+			if fsys.count++; fsys.count-1 == n {
+				copyLive(t, copied, dir)
+				cut = true
+				for index, payload := range returned {
+					atCut[index] = payload
+				}
+				stages[op]++
+			}
+			return false
+		})
+		s, err := open(dir, opts, fsys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.thinOut()
+		sink := mustCursor(t, s, "sink", Oldest)
+		for range 8 {
+			e, err := sink.TryNext(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fsys.mu.Lock()
+			returned[e.Index] = string(e.Payload)
+			fsys.mu.Unlock()
+			sink.Seek(e.Index + 25)
+		}
+		s.thinOut()
+		if err := s.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		fsys.set(nil)
+		mustClose(t, s)
+		if !cut {
+			break
+		}
+		s = mustOpen(t, copied, opts)
+		if r := s.Report(); len(r.Findings)+len(r.Missing) > 0 {
+			t.Fatalf("cut before operation %d: %+v", n, r)
+		}
+		if err := s.thinOut(); err != nil {
+			t.Fatal(err)
+		}
+		checkBalance(t, s)
+		got := map[uint64]string{}
+		c := mustCursor(t, s, "sink", Oldest)
+		for _, e := range drain(t, c) {
+			got[e.Index] = string(e.Payload)
+		}
+		for index, payload := range atCut {
+			if got[index] != payload {
+				t.Fatalf("cut before operation %d: entry %d was %q and is %q", n, index, payload, got[index])
+			}
+		}
+		c.Rewind()
+		checkThinned(t, s, c, 1, total, nil)
+		mustClose(t, s)
+		verifyClean(t, copied)
+	}
+	if stages["rename"] == 0 || stages["write"] == 0 || stages["remove all"] == 0 {
+		t.Errorf("%v", stages)
+	}
+}
+
+// TestFailWhileThinning fails each operation of a life that thins, once.
+func TestFailWhileThinning(t *testing.T) {
+	template := filepath.Join(memoryDir(t), "spool")
+	opts := thinOptions
+	opts.MaxBytes = 1 << 20
+	s := mustOpen(t, template, opts)
+	mustCursor(t, s, "sink", Oldest)
+	const total = 200
+	for n := uint64(1); n <= total; n++ {
+		mustAppend(t, s, payloadOf(n))
+	}
+	mustClose(t, s)
+	opts.MaxBytes = 12 << 10
+	step := 1
+	if testing.Short() {
+		step = 5
+	}
+	for n := 0; ; n += step {
+		dir := filepath.Join(memoryDir(t), "spool")
+		copyTree(t, dir, template)
+		fsys := failNth(n)
+		if s, err := open(dir, opts, fsys); err == nil {
+			s.thinOut()
+			s.Sync()
+			copyLive(t, dir+".crash", dir)
+			if sink, err := s.Cursor("sink", Oldest); err == nil {
+				for range 8 {
+					sink.TryNext(nil)
+				}
+			}
+			s.thinOut()
+			checkBalance(t, s)
+			s.Close()
+		}
+		for _, dir := range []string{dir, dir + ".crash"} {
+			if !isDir(dir) {
+				continue
+			}
+			s := mustOpen(t, dir, opts)
+			if err := s.thinOut(); err != nil {
+				t.Fatal(err)
+			}
+			checkBalance(t, s)
+			checkThinned(t, s, mustCursor(t, s, "sink", Oldest), 1, total, nil)
+			if st := checkBalance(t, s); st.EvictedEntries > 0 || st.Missing > 0 {
+				t.Errorf("%s: %+v", fsys.what, st)
+			}
+			mustClose(t, s)
+			verifyClean(t, dir)
+		}
+		if fsys.count <= n {
+			t.Logf("%d operations", n)
+			break
+		}
 	}
 }
