@@ -389,3 +389,43 @@ func TestFailWhileThinning(t *testing.T) {
 		}
 	}
 }
+
+// TestReturnedFromMemory: what was returned before it was written is not thinned
+// after a crash.
+func TestReturnedFromMemory(t *testing.T) {
+	dir, crashed := memoryDir(t), memoryDir(t)
+	opts := thinOptions
+	opts.MaxBytes = 1 << 20 // not yet
+	s := mustOpen(t, dir, opts)
+	sink := mustCursor(t, s, "sink", Oldest)
+	const total = 200
+	for n := uint64(1); n <= total; n++ {
+		index := mustAppend(t, s, payloadOf(n))
+		if n%53 == 0 {
+			sink.Seek(index)
+			if e, err := sink.TryNext(nil); err != nil || e.Index != index {
+				t.Fatal(e, err)
+			}
+		}
+	}
+	if err := s.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	copyLive(t, crashed, dir)
+	opts.MaxBytes = 12 << 10
+	s = mustOpen(t, crashed, opts)
+	if err := s.thinOut(); err != nil {
+		t.Fatal(err)
+	}
+	if st := s.Stats(); st.ThinnedEntries == 0 {
+		t.Errorf("%+v", st)
+	}
+	for index, returned := uint64(53), 0; index <= total; index += 53 {
+		c := mustCursor(t, s, fmt.Sprint("late", returned), Oldest)
+		c.Seek(index)
+		if e, err := c.TryNext(nil); err != nil || e.Index != index || !bytes.Equal(e.Payload, payloadOf(index)) {
+			t.Errorf("entry %d became %+v, %v", index, e, err)
+		}
+		returned++
+	}
+}
