@@ -152,6 +152,8 @@ func (s *Spool) fields() []field {
 			doc: "How long a record may wait until it is safe from a power cut: no time at all (always), or until the system sees fit (never)."},
 		{key: "max_size", value: size(&s.MaxSize, 1<<20, 1<<50),
 			doc: "The most that the folder may hold. The oldest records of the lowest priority make room for new ones, and are counted. At least four chapters."},
+		{key: "thin", value: durations{&s.Thin, time.Second, 24 * time.Hour},
+			doc: "The widths, such as [10s, 1m], to which old windows that no sink has been sent are merged before anything is deleted for max_size: first to the first one, then on. None is never."},
 		{key: "chapter_size", value: size(&s.ChapterSize, 64<<10, 1<<30),
 			doc: "The unit in which the disk is given back. At full speed about five times as much memory is in use."},
 		{key: "compression", value: enum(&s.Compression, CompressionZstd, CompressionNone),
