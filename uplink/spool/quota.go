@@ -87,6 +87,43 @@ func (q *Quota) makeRoom(s *Spool) error {
 	return nil
 }
 
+// tight tells the spools that room may have to be made by thinning.
+func (q *Quota) tight() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, s := range q.spools {
+		if s.handed != nil {
+			notify(s.tight)
+		}
+	}
+}
+
+// isThinning reports whether a less important spool than s has anything to thin.
+func (q *Quota) isThinning(s *Spool) bool {
+	q.mu.Lock()
+	before := q.spools[:max(0, slices.Index(q.spools, s))]
+	before = slices.Clone(before)
+	q.mu.Unlock()
+	return slices.ContainsFunc(before, func(o *Spool) bool {
+		if o.handed == nil || o.opts.Priority >= s.opts.Priority {
+			return false
+		}
+		inputs, _ := o.pick()
+		return len(inputs) > 0
+	})
+}
+
+// thinned tells the more important spools that s has thinned what it could.
+func (q *Quota) thinned(s *Spool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, o := range q.spools {
+		if o.handed != nil && o.opts.Priority > s.opts.Priority {
+			notify(o.tight)
+		}
+	}
+}
+
 // evictLocked evicts one chapter of a spool that is not more important than
 // most. It reports busy where that is just being thinned instead.
 func (q *Quota) evictLocked(most int) (evicted, busy bool) {

@@ -132,7 +132,11 @@ func (s *Spool) storeGroup(g *group) error {
 		s.current = ch
 		s.chapters = append(s.chapters, ch)
 		notify(s.urgent) // The next one is prepared.
-		if s.handed != nil {
+		if q := s.opts.Quota; q != nil {
+			s.mu.Unlock()
+			q.tight()
+			s.mu.Lock()
+		} else if s.handed != nil {
 			notify(s.tight)
 		}
 	}

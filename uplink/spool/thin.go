@@ -73,6 +73,9 @@ func (s *Spool) thin() {
 func (s *Spool) thinOut() error {
 	s.thinNow.Lock()
 	defer s.thinNow.Unlock()
+	if q := s.opts.Quota; q != nil {
+		defer q.thinned(s)
+	}
 	conflicts := 0
 	for s.isTight() {
 		inputs, step := s.pick()
@@ -97,7 +100,9 @@ func (s *Spool) thinOut() error {
 func (s *Spool) isTight() bool {
 	most, used := s.opts.MaxBytes, int64(0)
 	if q := s.opts.Quota; q != nil {
-		most, used = q.maxBytes, q.Bytes()
+		if most, used = q.maxBytes, q.Bytes(); q.isThinning(s) {
+			return false // It will be told when that is done.
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,7 +123,7 @@ func (s *Spool) pick() (inputs []*chapter, step int) {
 	}
 	most := s.opts.MaxBytes
 	if s.opts.Quota != nil {
-		most = s.opts.Quota.maxBytes
+		most = s.bytes // It has no share of its own.
 	}
 	steps := min(s.opts.Thin.Steps, maxSteps)
 	var bytes [maxSteps + 1]int64

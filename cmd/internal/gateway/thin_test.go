@@ -6,10 +6,12 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"milepost/aggregate"
 	"milepost/aggregate/histogram"
+	"milepost/cmd/internal/config"
 	"milepost/uplink"
 	"milepost/uplink/spool"
 )
@@ -181,5 +183,69 @@ func TestThinningCorrections(t *testing.T) {
 	want := []string{"1: -2-0 r0 n2 s1", "3: -2--1 r1 n20 s3", "3: 0-3 r0 n13 s4", "8: 12-13 r0 n1 s8"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q\nwant %q", got, want)
+	}
+}
+
+// TestThinnedSpools: a folder with all classes is opened with a quota that is less
+// than what it holds: windows are merged in the least important class first, and
+// nothing is evicted.
+func TestThinnedSpools(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	r := classReplay(t, driveLog(t, 3*time.Minute), dir)
+	r.Span = 1
+	r.Spool.Thin = NewThinning([]time.Duration{10 * time.Second, time.Minute})
+	if _, err := run(t, t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	scan := func() (entries map[config.Priority][]spool.Entry) {
+		entries = make(map[config.Priority][]spool.Entry)
+		for _, f := range SpoolFolders(dir) {
+			for e, err := range spool.Scan(f.Dir) {
+				if err != nil || e.Missing > 0 {
+					t.Fatal(e, err)
+				}
+				e.Payload = slices.Clone(e.Payload)
+				entries[f.Priority] = append(entries[f.Priority], e)
+			}
+		}
+		return entries
+	}
+	before := scan()
+	synctest.Test(t, func(t *testing.T) {
+		o := r.Spool
+		s, err := OpenSpools(dir, o, classRules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := s.Stats().Bytes
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		o.ChapterBytes = 32 << 10
+		o.MaxBytes = all - all/8
+		if s, err = OpenSpools(dir, o, classRules); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // until there is nothing to do any more
+		st := s.Stats()
+		if st.ThinnedEntries == 0 || st.EvictedEntries > 0 || st.Bytes > o.MaxBytes || st.ThinnedFrom.IsZero() {
+			t.Errorf("%d bytes of %d: %+v", all, o.MaxBytes, st)
+		}
+		if high := s.class(config.PriorityHigh).Stats(); high.ThinnedEntries > 0 {
+			t.Errorf("of high priority %d entries were merged", high.ThinnedEntries)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	after := scan()
+	for priority := range before {
+		want, _ := wholes(t, before[priority], int64(time.Second))
+		got, _ := wholes(t, after[priority], int64(time.Minute))
+		for key := range want {
+			if got[key] == nil || !equal(&got[key].summary, &want[key].summary) {
+				t.Errorf("class %s: %s: %+v became %+v", priority, key, want[key].summary, got[key])
+			}
+		}
 	}
 }
