@@ -134,16 +134,17 @@ func (s *Spool) pick() (inputs []*chapter, step int) {
 	// and so on; else the last one that has anything to thin.
 	for step := range steps {
 		if bytes[step] > most>>(step+1) {
-			if inputs = s.oldestOfLocked(step); inputs != nil {
+			if inputs = s.oldestOfLocked(step, bytes[step]-most>>(step+2)); inputs != nil {
 				return inputs, step
 			}
 		}
 	}
 	for step := steps - 1; step >= 0; step-- {
-		if step == 0 && bytes[0] <= most/4 {
-			break
+		left := bytes[step]
+		if step == 0 {
+			left -= most / 4
 		}
-		if inputs = s.oldestOfLocked(step); inputs != nil {
+		if inputs = s.oldestOfLocked(step, left); inputs != nil {
 			return inputs, step
 		}
 	}
@@ -151,16 +152,21 @@ func (s *Spool) pick() (inputs []*chapter, step int) {
 }
 
 // oldestOfLocked returns the oldest chapters that were thinned so often and can
-// be thinned again. It is called with Spool.syncing held, too.
-func (s *Spool) oldestOfLocked(step int) (inputs []*chapter) {
+// be thinned again, with about so many bytes at most. It is called with
+// Spool.syncing held, too.
+func (s *Spool) oldestOfLocked(step int, bytes int64) (inputs []*chapter) {
 	for _, ch := range s.chapters {
 		fit := ch.step == step && ch.done && !ch.rigid && !ch.damaged && ch.unreadable == nil && len(ch.lost) == 0 &&
 			ch.size > 0 && (ch.durable() || s.interval == SyncNever)
 		if n := len(inputs); n > 0 && (!fit || ch.after != inputs[n-1].last || ch.base != ch.after+1 || n == maxThinned) {
 			break
 		}
+		if bytes <= 0 {
+			break
+		}
 		if fit {
 			inputs = append(inputs, ch)
+			bytes -= ch.size
 		}
 	}
 	return inputs

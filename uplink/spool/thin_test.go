@@ -429,3 +429,79 @@ func TestReturnedFromMemory(t *testing.T) {
 		returned++
 	}
 }
+
+// TestDamageThinned flips each byte of a thinned chapter, and cuts it at each: no
+// number is read twice or wrongly, and what is not read is counted, the first time
+// and the second.
+func TestDamageThinned(t *testing.T) {
+	golden, dir := filepath.Join(memoryDir(t), "spool"), filepath.Join(memoryDir(t), "spool")
+	opts := Options{Sync: SyncNever, ChapterBytes: 1024, Thin: thinTest}
+	s := mustOpen(t, golden, opts)
+	const total = 60
+	for n := uint64(1); n <= total; n++ {
+		mustAppend(t, s, payloadOf(n))
+	}
+	mustCursor(t, s, "sink", Oldest)
+	mustClose(t, s)
+	thin := opts
+	thin.MaxBytes = 7500
+	s = mustOpen(t, golden, thin)
+	if err := s.thinOut(); err != nil {
+		t.Fatal(err)
+	}
+	var target string
+	var steps int
+	for _, ch := range s.chapters {
+		if ch.step > 0 {
+			target, steps = chapterFile(ch), steps+1
+			break
+		}
+	}
+	mustClose(t, s)
+	if steps == 0 {
+		t.Fatal("nothing was thinned")
+	}
+	whole, err := os.ReadFile(filepath.Join(golden, target))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(what string, damaged []byte) {
+		t.Helper()
+		copyTree(t, dir, golden)
+		if err := os.WriteFile(filepath.Join(dir, target), damaged, 0o640); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			s := mustOpen(t, dir, opts)
+			c := mustCursor(t, s, "sink", Oldest)
+			last := uint64(0)
+			var missing, read uint64
+			for _, e := range drain(t, c) {
+				numbers := numbersOf(e.Payload)
+				missing += e.Missing
+				for _, n := range numbers {
+					if n <= last || n > total {
+						t.Fatalf("%s: %d behind %d", what, n, last)
+					}
+					last = n
+					read++
+				}
+			}
+			st := checkBalance(t, s).Cursors[0]
+			if last != total || st.Missing != missing || missing == 0 && read < total {
+				t.Fatalf("%s: up to %d, %d missing: %+v", what, last, missing, st)
+			}
+			mustClose(t, s)
+		}
+	}
+	step := 1
+	if testing.Short() {
+		step = 7
+	}
+	for at := 0; at < len(whole); at += step {
+		damaged := slices.Clone(whole)
+		damaged[at] ^= 0x41
+		check(fmt.Sprintf("byte %d of %d flipped", at, len(whole)), damaged)
+		check(fmt.Sprintf("cut at %d of %d", at, len(whole)), whole[:at])
+	}
+}
