@@ -78,6 +78,9 @@ type Options struct {
 	// Compression is how entries are stored, None by default. It costs about
 	// 1 MiB of memory.
 	Compression Compression
+	// BallastBytes is the size of a file that is deleted when a full disk refuses
+	// to write cursors and the like, and made again later; none if zero.
+	BallastBytes int64
 	// Thin, if set, makes room before anything is evicted, see Thinning.
 	Thin *Thinning
 	// Logger is told of repairs, losses and disk errors; nil for none.
@@ -107,7 +110,8 @@ type Spool struct {
 	// syncing is held by who makes things durable or removes them, writing by who
 	// writes entries. They are taken in the order syncing, writing, mu.
 	syncing sync.Mutex
-	gone    bool // the files are closed
+	gone    bool    // the files are closed
+	ballast ballast // guarded by syncing
 	// olderRun says that a milepost that knows nothing of thinning was here last.
 	olderRun bool
 	writing  sync.Mutex
@@ -200,6 +204,7 @@ func open(dir string, opts Options, fsys fileSystem) (*Spool, error) {
 	if s.opts.QuarantineBytes <= 0 {
 		s.opts.QuarantineBytes = defaultQuarantineBytes
 	}
+	s.ballast.size = s.opts.BallastBytes
 	s.closing.Go(s.closeIdle)
 	var err error
 	if s.dir, err = filepath.Abs(dir); err == nil {

@@ -29,6 +29,7 @@ func defaults() *Config {
 			ChapterSize: 512 << 10,
 			Compression: CompressionZstd,
 			Memory:      4 << 20,
+			Ballast:     256 << 10,
 			Quarantine:  16 << 20,
 		},
 		Log: Log{Level: slog.LevelInfo, Format: LogText},
@@ -160,6 +161,8 @@ func (s *Spool) fields() []field {
 			doc: "How records are kept: compressed they take about half as much, and wear the flash half as much. A replay without a configuration does not compress."},
 		{key: "memory", value: size(&s.Memory, 64<<10, 1<<30),
 			doc: "How much may wait in memory while the disk is full, read-only or broken. What comes beyond that is dropped and counted."},
+		{key: "ballast", value: size(&s.Ballast, 0, 1<<30),
+			doc: "The size of a file that is deleted when a full disk refuses to note what was delivered, and made again when there is room; 0B is none. File systems that write in place, as ext4 does, hardly need it."},
 		{key: "quarantine_size", value: size(&s.Quarantine, 64<<10, 1<<40),
 			doc: "How much is kept of what was found damaged, for whoever wants to look at it. The oldest of it is deleted first."},
 	}
