@@ -259,9 +259,9 @@ func TestCutWhileThinning(t *testing.T) {
 	mustClose(t, s)
 	opts.MaxBytes = 12 << 10
 	stages := map[string]int{}
-	step := 1
+	step := 2
 	if testing.Short() {
-		step = 5
+		step = 7
 	}
 	for n := 0; ; n += step {
 		copyTree(t, dir, template)
@@ -346,9 +346,9 @@ func TestFailWhileThinning(t *testing.T) {
 	}
 	mustClose(t, s)
 	opts.MaxBytes = 12 << 10
-	step := 1
+	step := 2
 	if testing.Short() {
-		step = 5
+		step = 7
 	}
 	for n := 0; ; n += step {
 		dir := filepath.Join(memoryDir(t), "spool")
@@ -494,9 +494,9 @@ func TestDamageThinned(t *testing.T) {
 			mustClose(t, s)
 		}
 	}
-	step := 1
+	step := 3 // an opening a time: all of them take a while on a busy machine
 	if testing.Short() {
-		step = 7
+		step = 11
 	}
 	for at := 0; at < len(whole); at += step {
 		damaged := slices.Clone(whole)
