@@ -94,7 +94,7 @@ func (s *service) build() error {
 	if err != nil {
 		s.log.Warn("the records' boot ID is made up", "cause", err)
 	}
-	if s.clock, err = clock.Open(clock.Options{Table: filepath.Join(c.Spool.Dir, "clocks"), Boot: boot, Earlier: earlier, Logger: s.log}); err != nil {
+	if s.clock, err = clock.Open(clock.Options{Table: filepath.Join(c.Spool.Dir, "clock"), Boot: boot, Earlier: earlier, Logger: s.log}); err != nil {
 		return err
 	}
 	s.live = &gateway.Live{
@@ -108,6 +108,7 @@ func (s *service) build() error {
 		Spool: spool.Options{
 			Sync: c.Spool.Sync, ChapterBytes: int64(c.Spool.ChapterSize), MaxBytes: int64(c.Spool.MaxSize),
 			MemoryBytes: int64(c.Spool.Memory), QuarantineBytes: int64(c.Spool.Quarantine),
+			BallastBytes: int64(c.Spool.Ballast), Thin: gateway.NewThinning(c.Spool.Thin),
 		},
 		Priorities: c.Priorities, Sinks: c.Sinks, Drain: c.Power.Drain,
 		Clock: s.clock, HoldBack: c.HoldBack,
