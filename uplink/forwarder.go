@@ -105,7 +105,9 @@ type ForwarderOptions struct {
 	Note func() []byte
 	// Quarantine, if set, is told of each record that the receiver will never
 	// take and (with a nil record) of each entry that cannot be decoded, before
-	// it is passed over. Neither record nor entry may be kept.
+	// it is passed over. Neither record nor entry may be kept. A record is never
+	// taken for the culprit as long as the sink accepts nothing else: that is an
+	// outage.
 	Quarantine func(entry spool.Entry, record *Record, cause error)
 	// Logger is told when the sink goes down and comes up again.
 	Logger *slog.Logger
@@ -132,6 +134,7 @@ type Forwarder struct {
 	pace    pace
 	turn    int // the lane whose live data is next in this round
 	group   group
+	credit  int // records that may be quarantined before the sink accepts another one
 	// unacknowledged is the error of the last acknowledgement; a later one makes
 	// up for it.
 	unacknowledged error
@@ -199,7 +202,10 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		l.begin()
 	}
 	f.unacknowledged = nil
-	f.pace, f.turn = pace{}, 0
+	f.pace, f.turn, f.credit = pace{}, 0, 0
+	if f.transactional != nil {
+		f.credit = maxCredit
+	}
 	defer f.release()
 	for {
 		err := f.next(ctx)

@@ -51,6 +51,7 @@ var ErrGone = errors.New("the receiver has gone for good")
 type permanentError struct {
 	cause   error
 	records []int
+	dropped bool
 }
 
 func (e *permanentError) Error() string { return e.cause.Error() }
@@ -61,7 +62,19 @@ func (e *permanentError) Unwrap() error { return e.cause }
 // given; without positions the culprits are unknown. Nothing is said about the
 // other records: they have to be sent again.
 func Permanent(err error, records ...int) error {
-	return &permanentError{err, slices.Clone(records)}
+	return &permanentError{err, slices.Clone(records), false}
+}
+
+// Dropped is Permanent where the receiver has taken the records as they were sent,
+// and has then dropped those at the given positions: they must not be sent again,
+// even if it drops all that it gets.
+func Dropped(err error, records ...int) error {
+	return &permanentError{err, slices.Clone(records), true}
+}
+
+func isDropped(err error) bool {
+	var p *permanentError
+	return errors.As(err, &p) && p.dropped
 }
 
 // IsPermanent reports whether err was made by Permanent.

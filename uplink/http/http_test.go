@@ -55,12 +55,14 @@ func harness(t *testing.T, o http.Options) uplinktest.Harness {
 	server := start(t, httpserver.Options{Refuse: refusePoison})
 	link := through(t, server)
 	o.URL = "http://" + link.Addr()
-	o.StallTimeout, o.AnswerTimeout = 300*time.Millisecond, 300*time.Millisecond
+	hasty := o
+	hasty.StallTimeout, hasty.AnswerTimeout = 300*time.Millisecond, 300*time.Millisecond
 	return uplinktest.Harness{
 		Sink:     newSink(t, o),
 		Address:  link.Addr(),
 		Received: server.Records,
 		Break:    link.Cut, Heal: link.Heal, BreakAfter: link.CutAfter, Stall: link.Stall,
+		Hasty:      func(t *testing.T) uplink.Sink { return newSink(t, hasty) },
 		Poison:     poison,
 		KeysOnly:   o.Encoding == uplink.OTLP,
 		Goroutines: []string{"milepost/uplink/http.", "net/http.(*persistConn)"},
