@@ -82,7 +82,8 @@ type ForwarderOptions struct {
 	// MaxRecords and MaxBytes limit what goes into one Send: no further entry is
 	// taken once a group has so many records or bytes of payload (4,000, InOrder
 	// 10,000; 1 MiB). They decide how much memory a Forwarder needs: about 500
-	// bytes a record. A group never waits to be filled. Unless InOrder, groups are
+	// bytes a record. A Pipelined sink gets two groups at a time where the order is
+	// strict and nothing is metered; each has half of that by default. A group never waits to be filled. Unless InOrder, groups are
 	// also kept so small that the link carries one in less than a second, as far
 	// as its throughput is known; a group has one entry at least.
 	MaxRecords, MaxBytes int
@@ -126,15 +127,18 @@ type Forwarder struct {
 	logger *slog.Logger
 
 	transactional Transactional        // nil unless ExactlyOnce
+	pipelined     Pipelined            // nil unless there may be a group ahead
 	traffic       func() (a, b uint64) // nil where the sink does not count
 	trafficSeen   uint64
 
 	stats   counters
 	backoff Backoff
 	pace    pace
-	turn    int // the lane whose live data is next in this round
-	group   group
-	credit  int // records that may be quarantined before the sink accepts another one
+	turn    int    // the lane whose live data is next in this round
+	group   *group // that is delivered, or being gathered
+	groups  [2]group
+	ahead   *group // that is under way behind it, nil if there is none
+	credit  int    // records that may be quarantined before the sink accepts another one
 	// unacknowledged is the error of the last acknowledgement; a later one makes
 	// up for it.
 	unacknowledged error
@@ -158,17 +162,24 @@ func NewForwarder(queue Queue, sink Sink, o ForwarderOptions) *Forwarder {
 func NewPriorityForwarder(classes []Class, sink Sink, o ForwarderOptions) *Forwarder {
 	o.Name = cmp.Or(o.Name, "sink")
 	o.Fresh = cmp.Or(o.Fresh, 5*time.Second)
-	if o.MaxRecords == 0 {
-		o.MaxRecords = 4000
-		if o.Order == InOrder {
-			o.MaxRecords = 10_000
-		}
+	// Where data is live or metered, each group waits for what became of the last.
+	var pipelined Pipelined
+	if o.Order == InOrder && o.Budget == nil && !o.ExactlyOnce {
+		pipelined, _ = sink.(Pipelined)
 	}
-	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<20)
+	records, bytes := 4000, 1<<20
+	if o.Order == InOrder {
+		records = 10_000
+	}
+	if pipelined != nil {
+		records, bytes = records/2, bytes/2
+	}
+	o.MaxRecords, o.MaxBytes = cmp.Or(o.MaxRecords, records), cmp.Or(o.MaxBytes, bytes)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	f := &Forwarder{sink: sink, o: o, logger: o.Logger, backoff: Backoff{Min: o.MinBackoff, Max: o.MaxBackoff}}
+	f := &Forwarder{sink: sink, pipelined: pipelined, o: o, logger: o.Logger, backoff: Backoff{Min: o.MinBackoff, Max: o.MaxBackoff}}
+	f.group = &f.groups[0]
 	for _, c := range classes {
 		c.Name = cmp.Or(c.Name, "records")
 		f.lanes = append(f.lanes, &lane{Class: c, backoff: Backoff{Min: o.MinBackoff, Max: o.MaxBackoff}})
@@ -210,6 +221,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	for {
 		err := f.next(ctx)
 		if err == nil {
+			f.prepare(ctx)
 			if err = f.deliver(ctx); err == errReleased {
 				f.release()
 				f.turn = 0 // what is newest goes first when the link is back
@@ -231,7 +243,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 
 // acknowledge notes that the group is done with.
 func (f *Forwarder) acknowledge() {
-	g, l := &f.group, f.group.lane
+	g, l := f.group, f.group.lane
 	for _, u := range g.undecodable {
 		f.quarantine(g.entries[u.entry], nil, u.cause)
 	}
@@ -260,7 +272,7 @@ func (f *Forwarder) note() []byte {
 // release gives the group up: it will be read again.
 func (f *Forwarder) release() {
 	if f.group.lane != nil {
-		f.stats.abandoned(len(f.group.entries))
+		f.stats.abandoned(f.group)
 		f.mark()
 		f.group.reset(nil)
 	}
@@ -269,7 +281,7 @@ func (f *Forwarder) release() {
 func (f *Forwarder) mark() {
 	l := f.group.lane
 	l.pending = l.Queue.Pending(l.pending[:0])
-	f.stats.marked(&f.group, l.pending)
+	f.stats.marked(f.group, l.pending)
 }
 
 // Stats is what the Forwarder has done so far. It is safe to call at any time.

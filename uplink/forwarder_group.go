@@ -7,8 +7,8 @@ import (
 	"milepost/uplink/spool"
 )
 
-// group is what is sent at once: entries of one lane and their records. There is
-// one in a Forwarder, whose memory is used again.
+// group is what is sent at once: entries of one lane and their records. There are
+// two in a Forwarder, whose memory is used again.
 type group struct {
 	lane *lane
 	live bool
@@ -19,6 +19,8 @@ type group struct {
 	begun bool
 	// span is what is done with when the group is.
 	span spool.Span
+	// wait, if it has begun, waits for the first try to send it.
+	wait func() error
 
 	entries []spool.Entry
 	bytes   int    // of payload
@@ -86,7 +88,7 @@ func (g *group) has(index uint64) bool { return g.span.From <= index && index <=
 // decode adds the records of an entry of the group to it, but for those that the
 // sink has already.
 func (f *Forwarder) decode(i int) {
-	g, l := &f.group, f.group.lane
+	g, l := f.group, f.group.lane
 	entry := g.entries[i]
 	g.missing += entry.Missing
 	before := len(g.records)

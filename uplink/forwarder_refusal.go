@@ -49,7 +49,7 @@ func (f *Forwarder) accepted() {
 
 // condemn quarantines the suspects.
 func (f *Forwarder) condemn() {
-	g := &f.group
+	g := f.group
 	for i := range g.suspects {
 		s := &g.suspects[i]
 		f.quarantine(g.entries[s.origin.entry], &s.record, s.cause)
@@ -63,7 +63,7 @@ func (f *Forwarder) condemn() {
 // Transactional sink are poison at once while there is credit: its position says
 // that they are done with as soon as what is behind them is.
 func (f *Forwarder) suspect(poison map[int]bool, cause error) {
-	g := &f.group
+	g := f.group
 	g.suspects = append(g.suspects, f.takeOut(poison, cause)...)
 	switch {
 	case isDropped(cause):
@@ -77,7 +77,7 @@ func (f *Forwarder) suspect(poison map[int]bool, cause error) {
 }
 
 func (f *Forwarder) takeOut(poison map[int]bool, cause error) (out []suspect) {
-	g := &f.group
+	g := f.group
 	kept := 0
 	for i := range g.records {
 		if poison[i] {
@@ -114,7 +114,7 @@ func (f *Forwarder) settleSuspects() error {
 
 // acquit puts the suspects back where they were in the group.
 func (f *Forwarder) acquit() {
-	g := &f.group
+	g := f.group
 	f.credit = 0
 	g.putBack(g.suspects)
 	clear(g.suspects)

@@ -118,7 +118,7 @@ func (f *Forwarder) sample(ctx context.Context, from, to int) (end int, err erro
 // that succeeds, or fails in a way that trying again does not cure, or time is
 // up.
 func (f *Forwarder) try(ctx context.Context, from, to int) error {
-	g := &f.group
+	g := f.group
 	var position []byte // to be committed with the records
 	var reached partial
 	if f.transactional != nil {
@@ -152,10 +152,17 @@ func (f *Forwarder) try(ctx context.Context, from, to int) error {
 			}
 		} else {
 			start := time.Now()
-			if position == nil {
+			switch {
+			case g.wait != nil: // all of it is under way
+				err = g.wait()
+				g.wait = nil
+			case position == nil:
 				err = f.sink.Send(ctx, g.records[from:to])
-			} else {
+			default:
 				err = f.transactional.SendAt(ctx, g.records[from:to], g.lane.Name, position)
+			}
+			if err != nil {
+				f.forsake()
 			}
 			switch {
 			case err == nil:
@@ -196,7 +203,7 @@ func (g *group) take(i int) {
 
 // stale reports whether the group should be left for something newer.
 func (f *Forwarder) stale() bool {
-	g := &f.group
+	g := f.group
 	switch {
 	case f.o.Order == InOrder || g.begun || g.lane.partial.entry != 0:
 		return false
@@ -221,7 +228,7 @@ func (f *Forwarder) charge(payload int) {
 
 // delivered notes that the receiver has records[from:to].
 func (f *Forwarder) delivered(from, to int, reached partial) {
-	g := &f.group
+	g := f.group
 	if from == g.delivered {
 		g.delivered = to
 	}

@@ -29,6 +29,20 @@ type Sink interface {
 	Close() error
 }
 
+// Pipelined is a Sink to which more can be given while it waits for the receiver.
+type Pipelined interface {
+	Sink
+	// Begin is Send, but for the waiting: that does the function that it returns,
+	// which has to be called once, with Send's result. Until then the records must
+	// not change.
+	//
+	// Begin may be called a second time before the first is waited for. What began
+	// second arrives behind what began first. They are waited for in that order,
+	// and when the first has failed, nothing else is sent before the second is
+	// waited for, too, which then fails in its turn or has arrived.
+	Begin(ctx context.Context, records []Record) (wait func() error)
+}
+
 // Transactional is a Sink that commits the queue's position in one transaction
 // with the records.
 type Transactional interface {
