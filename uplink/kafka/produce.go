@@ -107,10 +107,12 @@ func (s *shipment) wait() (d *delivery, err error) {
 		s.cancel()
 		<-s.handed
 		<-flushed
-		if last {
+		switch {
+		case last:
 			p.last = nil
 			p.out.chunks.tidy()
-		} else if err != nil || len(d.poison) > 0 {
+		case s.forsaken:
+		case err != nil || len(d.poison) > 0:
 			p.last.forsake()
 			p.last = nil
 		}

@@ -54,6 +54,7 @@ func TestSink(t *testing.T, start func(t *testing.T) Harness) {
 		{"a done context", done},
 		{"a receiver that is not there", absent},
 		{"a link that is cut", cut},
+		{"a link that is cut with two groups under way", cutTwo},
 		{"a link that is silent", silent},
 		{"poison", poison},
 		{"close", closes},
@@ -147,6 +148,42 @@ func cut(t *testing.T, h *Harness) {
 		t.Error("the link was never cut: the test tests nothing")
 	}
 	t.Logf("%d failures, %d of %d are repeats", failures, len(h.Received())-len(records), len(h.Received()))
+	h.check(t, records, false)
+}
+
+func cutTwo(t *testing.T, h *Harness) {
+	sink, ok := h.Sink.(uplink.Pipelined)
+	if !ok {
+		t.Skip("this sink takes one group at a time")
+	}
+	random := rand.New(rand.NewPCG(3, 4))
+	records := Records(1, 5000)
+	const n = 250
+	failures := 0
+	for from := 0; from < len(records); {
+		h.BreakAfter(random.Int64N(100_000))
+		first := sink.Begin(t.Context(), records[from:from+n])
+		second := func() error { return nil }
+		if from+n < len(records) {
+			second = sink.Begin(t.Context(), records[from+n:from+2*n])
+		}
+		err, behind := first(), second()
+		switch {
+		case uplink.IsPermanent(err) || uplink.IsPermanent(behind) || failures > 1000:
+			t.Fatalf("%v, %v", err, behind)
+		case err != nil:
+			failures++
+		case behind != nil:
+			failures++
+			from += n
+		default:
+			from += 2 * n
+		}
+		h.Heal()
+	}
+	if failures == 0 {
+		t.Error("the link was never cut: the test tests nothing")
+	}
 	h.check(t, records, false)
 }
 
