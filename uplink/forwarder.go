@@ -82,8 +82,8 @@ type ForwarderOptions struct {
 	// MaxRecords and MaxBytes limit what goes into one Send: no further entry is
 	// taken once a group has so many records or bytes of payload (4,000, InOrder
 	// 10,000; 1 MiB). They decide how much memory a Forwarder needs: about 500
-	// bytes a record. A Pipelined sink gets two groups at a time where the order is
-	// strict and nothing is metered; each has half of that by default. A group never waits to be filled. Unless InOrder, groups are
+	// bytes a record. A Pipelined sink has two groups under way where the
+	// order is strict and nothing is metered (3,000; 512 KiB). A group never waits to be filled. Unless InOrder, groups are
 	// also kept so small that the link carries one in less than a second, as far
 	// as its throughput is known; a group has one entry at least.
 	MaxRecords, MaxBytes int
@@ -172,7 +172,7 @@ func NewPriorityForwarder(classes []Class, sink Sink, o ForwarderOptions) *Forwa
 		records = 10_000
 	}
 	if pipelined != nil {
-		records, bytes = records/2, bytes/2
+		records, bytes = 3000, 512<<10
 	}
 	o.MaxRecords, o.MaxBytes = cmp.Or(o.MaxRecords, records), cmp.Or(o.MaxBytes, bytes)
 	if o.Logger == nil {

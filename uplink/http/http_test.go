@@ -99,6 +99,20 @@ func newSink(t *testing.T, o http.Options) *http.Sink {
 	return sink
 }
 
+// persist sends records as often as it takes.
+func persist(t *testing.T, sink *http.Sink, records []uplink.Record) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		err := sink.Send(t.Context(), records)
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
 func send(t *testing.T, sink *http.Sink, records []uplink.Record) {
 	t.Helper()
 	if err := sink.Send(t.Context(), records); err != nil {
