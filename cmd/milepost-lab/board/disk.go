@@ -73,6 +73,17 @@ func (b *Board) serveDisk(l net.Listener, disk *volatiledisk.Disk) {
 	}
 }
 
+// followDisk takes the board's power away when the disk's is gone: there is one
+// switch for both. So a cut that waits for a request (volatiledisk.Disk.CutAfter)
+// comes in the middle of what the guest does.
+func (b *Board) followDisk() {
+	select {
+	case <-b.opts.Disk.Gone():
+		b.emulator.cmd.Process.Kill()
+	case <-b.emulator.ended:
+	}
+}
+
 // CutPower cuts the power of disk and board at once, without any warning. Of what
 // the guest has written and not flushed the disk keeps a part that depends on the
 // seed. The disk's Restart gives one for the next board.
