@@ -19,6 +19,9 @@ type Options struct {
 	// Slots is how many windows may be waiting for the closer beyond the open
 	// ones.
 	Slots int
+	// MaxRuns is how many different payloads in a row a stream may have in a
+	// window before its lane is Full; 0 is 4096, at most MostRuns.
+	MaxRuns int
 }
 
 // CollectorStats count what a Collector could not treat as usual.
@@ -45,6 +48,7 @@ type Collector struct {
 	counted []bool // by stream: only count its frames
 
 	// Writer's side.
+	begun   bool // there was a frame
 	restart bool
 	lowest  int64 // number of the earliest window that a frame asked for
 	newest  int64 // number of the newest window
@@ -64,7 +68,11 @@ type Collector struct {
 // NewCollector makes a collector.
 func NewCollector(o Options) *Collector {
 	behind := (o.Lateness + o.Window - 1) / o.Window
-	return &Collector{options: o, behind: behind}
+	if o.MaxRuns == 0 {
+		o.MaxRuns = maxRuns
+	}
+	o.MaxRuns = min(o.MaxRuns, MostRuns)
+	return &Collector{options: o, behind: behind, ring: ring.New[Lane](int(behind)+o.Slots+2, 0)}
 }
 
 // floorDiv rounds towards minus infinity: there is time before 1970.
@@ -82,11 +90,7 @@ func floorDiv(a, b int64) int64 {
 // what is complete, if it can at once.
 func (c *Collector) Lane(time int64, closeUp func()) (lane *Lane, late bool) {
 	w := floorDiv(time, c.options.Window)
-	switch {
-	case c.ring == nil:
-		c.ring = ring.New[Lane](int(c.behind)+c.options.Slots+2, w-c.behind)
-		c.rebase(w)
-	case c.restart:
+	if !c.begun || c.restart {
 		c.rebase(w)
 	}
 	c.lowest = min(c.lowest, w)
@@ -94,8 +98,7 @@ func (c *Collector) Lane(time int64, closeUp func()) (lane *Lane, late bool) {
 		c.stepBack(w)
 	}
 	if w > c.newest {
-		c.newest = w
-		c.ring.Complete(w + c.shift - c.behind)
+		c.forward(w)
 	}
 	lane, fresh, state := c.ring.Slot(w + c.shift)
 	if state == ring.Full {
@@ -121,6 +124,7 @@ func (c *Collector) Lane(time int64, closeUp func()) (lane *Lane, late bool) {
 // begin makes a fresh lane that of window w.
 func (c *Collector) begin(lane *Lane, w int64) {
 	lane.Start = w * c.options.Window
+	lane.most = uint16(c.options.MaxRuns)
 	if w <= c.highest {
 		lane.Revision = 2 * c.epoch
 	}
@@ -128,10 +132,21 @@ func (c *Collector) begin(lane *Lane, w int64) {
 
 // rebase makes w the newest window there has ever been.
 func (c *Collector) rebase(w int64) {
-	c.restart = false
+	c.begun, c.restart = true, false
 	c.newest, c.lowest = w, w
 	c.highest = w - c.behind - 1
 	c.shift = c.ring.Completed() - (w - c.behind)
+}
+
+// forward makes w, which is later, the newest window. Windows between that no
+// frame asked for take no place in the ring: a clock that is set by years must
+// not wait for the closer.
+func (c *Collector) forward(w int64) {
+	if end := c.newest + 1; w-c.behind > end {
+		c.shift += end - (w - c.behind)
+	}
+	c.newest = w
+	c.ring.Complete(w + c.shift - c.behind)
 }
 
 // stepBack starts over at window w: everything before is complete, and the
@@ -182,20 +197,24 @@ func (c *Collector) AddLate(time int64, stream uint32, data *[64]byte, length ui
 	return true
 }
 
+// Leave says that the current lane takes no more: it is asked for again with the
+// next frame.
+func (c *Collector) Leave() { c.From, c.To = 0, 0 }
+
 // Drop counts n frames for which Lane had no room.
 func (c *Collector) Drop(n uint64) { c.stats.Dropped += n }
 
 // Advance tells that time has passed without frames.
 func (c *Collector) Advance(time int64) {
-	if w := floorDiv(time, c.options.Window); c.ring != nil && w > c.newest {
-		c.newest = w
-		c.ring.Complete(w + c.shift - c.behind)
+	if w := floorDiv(time, c.options.Window); c.begun && !c.restart && w > c.newest {
+		c.forward(w)
+		c.From, c.To = 0, 0
 	}
 }
 
 // Finish completes every window: there will be no more frames.
 func (c *Collector) Finish() {
-	if c.ring != nil {
+	if c.begun {
 		c.ring.Complete(c.newest + c.shift + 1)
 	}
 	c.From, c.To = 0, 0
@@ -207,7 +226,7 @@ func (c *Collector) Stats() CollectorStats { return c.stats }
 // Newest is the start of the newest window in nanoseconds, and whether there is
 // one. The writer only.
 func (c *Collector) Newest() (start int64, ok bool) {
-	return c.newest * c.options.Window, c.ring != nil
+	return c.newest * c.options.Window, c.begun
 }
 
 // Folder summarises a lane: it appends to the window a GroupSummary for every
@@ -219,9 +238,6 @@ type Folder interface {
 // Close summarises every complete window and hands it to emit, corrections
 // behind the windows that they came with. The window is emit's to keep and to release.
 func (c *Collector) Close(folder Folder, emit func(*Window)) {
-	if c.ring == nil {
-		return
-	}
 	c.ring.Close(func(_ int64, lane *Lane) {
 		window := NewWindow(lane.Start, c.options.Window, lane.Revision)
 		folder.Fold(lane, window)
@@ -326,7 +342,7 @@ func (c *Collector) Resume(newest int64, open []*Window) {
 	c.Lane(newest*c.options.Window, func() {})
 	for _, w := range open {
 		lane, _, _ := c.ring.Slot(c.Number(w.Start) + c.shift)
-		lane.Start, lane.part = w.Start, w
+		lane.Start, lane.part, lane.most = w.Start, w, uint16(c.options.MaxRuns)
 	}
 	c.From, c.To = 0, 0
 }

@@ -22,6 +22,7 @@ type Lane struct {
 	touched []uint32
 	late    []lateFrame
 	full    bool
+	most    uint16 // runs of a stream before it is full
 	frames  uint64
 	part    *Window     // summaries of what had to be taken out before the end
 	data    []byte      // scratch for Payloads
@@ -70,7 +71,10 @@ type lateFrame struct {
 // says about its times.
 const (
 	firstRuns = 64
-	maxRuns   = 4096
+	maxRuns   = 4096 // unless Options say so
+	// MostRuns is the largest Options.MaxRuns: beyond it there is room for a batch
+	// of frames, until Full is looked at.
+	MostRuns  = 60000
 	maxFrames = 1 << 30
 	maxLate   = 4096
 )
@@ -146,7 +150,7 @@ func (l *Lane) newRun(stream uint32, word uint64, length uint8) {
 			odd.lens = append(odd.lens, r.length)
 		}
 	}
-	if r.n >= maxRuns {
+	if r.n >= l.most {
 		l.full = true
 	}
 	r.n++

@@ -3,6 +3,7 @@ package cantest
 import (
 	"errors"
 	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -84,6 +85,33 @@ type Receiver struct {
 	queued  int
 	dropped uint64
 	closed  bool
+	// deadline is when a Read that waits returns, alarm wakes it up then.
+	deadline time.Time
+	alarm    *time.Timer
+}
+
+// SetReadDeadline makes a Read that waits beyond t return os.ErrDeadlineExceeded,
+// as of a socket. The zero time is none.
+func (r *Receiver) SetReadDeadline(t time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.alarm != nil {
+		r.alarm.Stop()
+	}
+	r.deadline = t
+	if !t.IsZero() {
+		r.alarm = time.AfterFunc(time.Until(t), func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.arrived.Broadcast()
+		})
+	}
+	return nil
+}
+
+// overdue says whether the deadline has passed.
+func (r *Receiver) overdue() bool {
+	return !r.deadline.IsZero() && !time.Now().Before(r.deadline)
 }
 
 // Read implements can.Source: it waits for a frame.
@@ -92,8 +120,12 @@ func (r *Receiver) Read(frames []can.Frame) (n int, err error) {
 		return 0, nil
 	}
 	r.mu.Lock()
-	for r.queued == 0 && !r.closed {
+	for r.queued == 0 && !r.closed && !r.overdue() {
 		r.arrived.Wait()
+	}
+	if overdue := r.overdue(); overdue && !(r.closed && r.queued == 0) {
+		r.mu.Unlock()
+		return 0, os.ErrDeadlineExceeded
 	}
 	for n < len(frames) && r.queued > 0 {
 		frames[n] = r.queue[r.first]

@@ -3,8 +3,11 @@ package cantest
 import (
 	"errors"
 	"io"
+	"os"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"milepost/can"
 )
@@ -103,4 +106,25 @@ func TestReceiverOverflowsAndCloses(t *testing.T) {
 	if err := bus.Send(can.Frame{}); err != nil || r.Dropped() != 3 {
 		t.Errorf("Send without receivers: %v, %d dropped", err, r.Dropped())
 	}
+}
+
+func TestReadDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := NewBus("can0")
+		r := bus.Receive(4)
+		frames := make([]can.Frame, 4)
+		r.SetReadDeadline(time.Now().Add(time.Second))
+		begin := time.Now()
+		if n, err := r.Read(frames); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begin) != time.Second {
+			t.Fatalf("%d frames, %v, after %v", n, err, time.Since(begin))
+		}
+		bus.Send(can.Frame{ID: 1})
+		if _, err := r.Read(frames); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a deadline that has passed, as of a socket: %v", err)
+		}
+		r.SetReadDeadline(time.Time{})
+		if n, err := r.Read(frames); n != 1 || err != nil {
+			t.Errorf("%d frames, %v", n, err)
+		}
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"milepost/can/dbc"
+	"milepost/cmd/internal/config"
 	"milepost/cmd/internal/gateway"
 )
 
@@ -50,6 +51,16 @@ func (d *databaseFlags) options() (options dbc.Options, err error) {
 		return options, usagef("--not-available %s: use missing or keep", d.notAvailable)
 	}
 	return options, nil
+}
+
+// fromConfig adds the files of a configuration.
+func (d *databaseFlags) fromConfig(c *config.Config) {
+	d.files = append(d.files, c.DBC...)
+	for _, bus := range c.Buses {
+		for _, path := range bus.DBC {
+			d.files = append(d.files, bus.Name+"="+path)
+		}
+	}
 }
 
 // load reads the databases and says in a line each where one has problems.

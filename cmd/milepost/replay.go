@@ -245,14 +245,7 @@ func (f *replayFlags) fromConfig(c *config.Config) {
 	set("lateness", func() { f.lateness = c.Lateness })
 	set("match", func() { f.databases.match = string(c.Match) })
 	set("not-available", func() { f.databases.notAvailable = string(c.NotAvailable) })
-	set("dbc", func() {
-		f.databases.files = append(f.databases.files, c.DBC...)
-		for _, bus := range c.Buses {
-			for _, path := range bus.DBC {
-				f.databases.files = append(f.databases.files, bus.Name+"="+path)
-			}
-		}
-	})
+	set("dbc", func() { f.databases.fromConfig(c) })
 }
 
 // sinks are those of the configuration, or the one that --to names.

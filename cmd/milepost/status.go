@@ -71,11 +71,73 @@ func writeStatus(w io.Writer, r *status.Report, now time.Time) {
 		fmt.Fprintf(w, ", up to %s", second(r.EventTime))
 	}
 	fmt.Fprintln(w)
+	for _, lost := range []struct {
+		frames uint64
+		what   string
+	}{{r.DroppedFrames, "of them dropped: there was no room for their windows"}, {r.LateFrames, "of them late, and sent as corrections"}} {
+		if lost.frames > 0 {
+			fmt.Fprintf(w, "%14s  %s\n", gateway.Grouped(lost.frames), lost.what)
+		}
+	}
+	for i := range r.Buses {
+		writeBusStatus(w, &r.Buses[i], now)
+	}
+	for i := range r.Sensors {
+		writeSensorStatus(w, &r.Sensors[i], now)
+	}
+	for _, trouble := range []string{r.Stuck, r.Fallback} {
+		if trouble != "" {
+			fmt.Fprintf(w, "%14s  %s\n", "TROUBLE", trouble)
+		}
+	}
 	fmt.Fprintf(w, "%14s  entries in the spool %s, %.1f MiB in %s\n", gateway.Grouped(r.Spool.Entries), r.Spool.Dir, float64(r.Spool.Bytes)/(1<<20), plural(r.Spool.Chapters, "chapter"))
 	writeSpoolStatus(w, &r.Spool)
 	for i := range r.Sinks {
 		writeSinkStatus(w, &r.Sinks[i], now)
 	}
+}
+
+func writeBusStatus(w io.Writer, b *status.Bus, now time.Time) {
+	fmt.Fprintf(w, "%14s  frames from %s, which is %s", gateway.Grouped(b.Received), b.Name, b.State)
+	if b.Load != nil {
+		fmt.Fprintf(w, ", load %.0f %%", 100**b.Load)
+	}
+	if b.TxErrors > 0 || b.RxErrors > 0 {
+		fmt.Fprintf(w, ", error counters %d and %d", b.TxErrors, b.RxErrors)
+	}
+	fmt.Fprintln(w)
+	for _, c := range []struct {
+		n    uint64
+		what string
+	}{
+		{b.Dropped, "frames lost: the program did not fetch them in time"}, {b.Foreign, "frames kept back that no database knows"},
+		{b.ErrorFrames, "error frames"}, {b.BusOffs, "times bus-off"}, {b.Restarts, "times started again"}, {b.ArbitrationLost, "times arbitration lost"},
+	} {
+		if c.n > 0 {
+			fmt.Fprintf(w, "%14s  %s\n", gateway.Grouped(c.n), c.what)
+		}
+	}
+	writeError(w, b.Err, b.Since, now)
+}
+
+func writeSensorStatus(w io.Writer, s *status.Sensor, now time.Time) {
+	fmt.Fprintf(w, "%14s  readings of %s %s\n", gateway.Grouped(s.Readings), s.Driver, s.Name)
+	if s.Lost > 0 {
+		fmt.Fprintf(w, "%14s  events lost\n", gateway.Grouped(s.Lost))
+	}
+	writeError(w, s.Err, s.Since, now)
+}
+
+// writeError writes what is wrong, and since when.
+func writeError(w io.Writer, what string, since, now time.Time) {
+	if what == "" {
+		return
+	}
+	fmt.Fprintf(w, "%14s  %s", "", what)
+	if !since.IsZero() {
+		fmt.Fprintf(w, " (for %s)", now.Sub(since).Round(time.Second))
+	}
+	fmt.Fprintln(w)
 }
 
 func writeSpoolStatus(w io.Writer, s *status.Spool) {

@@ -28,8 +28,10 @@ type connection struct {
 	client paho.Client
 	socket *socket
 	since  time.Time
-	// greeted is set when greet was called.
+	// greeted is set when greet was called, repeatAt is when Presence is to be
+	// online once more, zero if it is not.
 	greeted  bool
+	repeatAt time.Time
 	arrivals arrivals
 }
 

@@ -1,8 +1,10 @@
 package mqtt
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"milepost/uplink"
 )
@@ -13,8 +15,14 @@ import (
 // Close, and from Close.
 //
 // The will of a connection that was lost unnoticed is published when the next
-// one of the same client ID begins, before that one is online: hence the client
-// ID must not change.
+// one of the same client ID begins: hence the client ID must not change. MQTT
+// does not say that it comes before what the new connection publishes. Brokers
+// that publish wills beside everything else, as clusters do, can deliver online
+// first and the offline of the old connection after it, and the retained state
+// would then be wrong for as long as the connection lives. So online is said
+// again, once a connection, a while later; who listens to changes only will not
+// notice. A subscription that watches the state would tell sooner, but there are
+// brokers that close a connection which subscribes without the right to.
 type Presence struct {
 	// Topic is a template that knows {device} only. Empty: there is no such message.
 	Topic string
@@ -26,6 +34,9 @@ type Presence struct {
 	Online, Offline []byte
 	// Transient messages are not retained: who subscribes later is not told.
 	Transient bool
+	// Repeat is how long after the first online of a connection the next records
+	// bring another one (10 s). Below 0, none do.
+	Repeat time.Duration
 }
 
 // setDefaults fills in the payloads and makes the template the topic.
@@ -47,6 +58,7 @@ func (p *Presence) setDefaults() error {
 	if len(p.Topic) > maxString {
 		return fmt.Errorf("mqtt: the presence topic has %d bytes, more than the %d that MQTT allows", len(p.Topic), maxString)
 	}
+	p.Repeat = cmp.Or(p.Repeat, 10*time.Second)
 	if p.Online == nil {
 		p.Online = p.state("online")
 	}

@@ -43,15 +43,24 @@ func (c *connection) idleError(keepAlive time.Duration) error {
 	return nil
 }
 
-// greet sends and asks what has to precede the first record of a connection.
+// greet sends and asks what has to precede the first record of a connection,
+// and some later ones.
 func (s *Sink) greet(device string) error {
-	if s.conn.greeted {
-		return nil
+	c, now := s.conn, time.Now()
+	if c.greeted {
+		if c.repeatAt.IsZero() || now.Before(c.repeatAt) {
+			return nil
+		}
+		c.repeatAt = time.Time{}
+		return s.launch(s.online())
 	}
-	s.conn.greeted = true
+	c.greeted = true
 	if p := &s.o.Presence; p.Topic != "" {
-		if err := s.launch(message{topic: p.Topic, payload: p.Online, retained: !p.Transient}); err != nil {
+		if err := s.launch(s.online()); err != nil {
 			return err
+		}
+		if p.Repeat > 0 {
+			c.repeatAt = now.Add(p.Repeat)
 		}
 	}
 	if s.twin != nil && !s.learnt {
@@ -61,6 +70,11 @@ func (s *Sink) greet(device string) error {
 		s.learnt = true
 	}
 	return nil
+}
+
+func (s *Sink) online() message {
+	p := &s.o.Presence
+	return message{topic: p.Topic, payload: p.Online, retained: !p.Transient}
 }
 
 // drop gives the connection up and explains why it was lost. What paho holds of

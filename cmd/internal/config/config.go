@@ -39,8 +39,15 @@ type Config struct {
 	Priorities []PriorityRule
 	Spool      Spool
 	Sinks      []Sink
+	Power      Power
 	Metrics    Metrics
 	Log        Log
+}
+
+// Power says what happens when the vehicle is switched off.
+type Power struct {
+	// Drain is how long a stop waits for the sinks.
+	Drain time.Duration
 }
 
 // Match says how frames find their message in a database.
@@ -60,11 +67,31 @@ const (
 	NotAvailableKeep    NotAvailable = "keep"
 )
 
-// Bus is what belongs to one bus.
+// Bus is what belongs to one bus. What follows DBC is for live buses.
 type Bus struct {
 	Name string
 	// DBC are the databases of this bus, besides those of all buses.
 	DBC []string
+	// Interface is the network interface; never empty.
+	Interface string
+	// Bitrate is in bit/s, 0 to leave the interface as it is set; DataBitrate that
+	// of CAN FD frames with a switched bit rate, 0 for a bus without FD.
+	// SamplePoint and DataSamplePoint are shares of a bit, 0 for the driver's choice.
+	Bitrate, DataBitrate         int
+	SamplePoint, DataSamplePoint float64
+	// Transmit lets the controller take part in the bus: acknowledge frames and
+	// send error frames. Without it, it only listens.
+	Transmit bool
+	// Restart is how long after a bus-off the controller starts again; 0 for never.
+	Restart time.Duration
+	// TxQueue is the length of the transmit queue in frames, 0 to leave it.
+	TxQueue int
+	// Filter keeps frames that no database knows from waking the program.
+	Filter bool
+	// CountForeign counts those all the same.
+	CountForeign bool
+	// ReceiveBuffer is how much the kernel keeps for the program.
+	ReceiveBuffer Size
 }
 
 // Dedup says what is left out because it says nothing new.
@@ -366,6 +393,11 @@ func readSecret(given Secret, path, key string) (Secret, error) {
 func (c *Config) complete() {
 	if c.Device == "" {
 		c.Device = hostDevice(os.Hostname)
+	}
+	for i := range c.Buses {
+		if b := &c.Buses[i]; b.Interface == "" {
+			b.Interface = b.Name
+		}
 	}
 	for i := range c.Sinks {
 		s := &c.Sinks[i]

@@ -36,7 +36,7 @@ dbc:
 - /abs/b.dbc
 buses:
 - {name: can0, dbc: [c.dbc]}
-- name: can1
+- {name: can1, interface: slcan0, bitrate: 125000, sample_point: 0.8, transmit: true}
 dedup:
   unchanged: false
   mirrors:
@@ -76,7 +76,10 @@ log: {level: warn, format: json}
 	want := Default()
 	want.Device, want.Window, want.Lateness, want.Match = "truck-7", 500*time.Millisecond, 0, MatchJ1939
 	want.DBC = []string{"conf/a.dbc", "/abs/b.dbc"}
-	want.Buses = []Bus{{"can0", []string{"conf/c.dbc"}}, {Name: "can1"}}
+	can0, can1 := newBus(), newBus()
+	can0.Name, can0.Interface, can0.DBC = "can0", "can0", []string{"conf/c.dbc"}
+	can1.Name, can1.Interface, can1.Bitrate, can1.SamplePoint, can1.Transmit = "can1", "slcan0", 125_000, 0.8, true
+	want.Buses = []Bus{can0, can1}
 	want.Dedup.Unchanged, want.Dedup.Exception.Enabled = false, false
 	want.Dedup.Mirrors = []Mirror{{[]string{"can0", "can1"}, 2 * time.Millisecond}}
 	want.Priorities = []PriorityRule{{Bus: "can0", Message: "Brake*", Priority: PriorityHigh}, {Signal: "[A-F]?or", Priority: PriorityNormal}}

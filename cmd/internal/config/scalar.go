@@ -167,6 +167,22 @@ func integer(target *int, least, most int) scalar[int] {
 	}
 }
 
+// fraction is a number between least and most.
+func fraction(target *float64, least, most float64) scalar[float64] {
+	return scalar[float64]{
+		target: target, wants: fmt.Sprintf("a number from %v to %v", least, most), tags: []string{"!!int", "!!float"},
+		print: func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) },
+		parse: func(_ *decoder, text string) (float64, error) {
+			v, err := strconv.ParseFloat(text, 64)
+			if err != nil || !(v >= least && v <= most) {
+				return 0, errForm
+			}
+			return v, nil
+		},
+		json: map[string]any{"type": "number", "minimum": least, "maximum": most},
+	}
+}
+
 const durationPattern = `([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+`
 
 // duration is a duration from least to most.

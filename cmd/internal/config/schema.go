@@ -31,11 +31,20 @@ func defaults() *Config {
 			Memory:      4 << 20,
 			Quarantine:  16 << 20,
 		},
-		Log: Log{Level: slog.LevelInfo, Format: LogText},
+		Power: Power{Drain: 10 * time.Second},
+		Log:   Log{Level: slog.LevelInfo, Format: LogText},
 	}
 }
 
-func newBus() Bus { return Bus{} }
+func newBus() Bus {
+	return Bus{Restart: 100 * time.Millisecond, Filter: true, ReceiveBuffer: 4 << 20}
+}
+
+func exampleBus(name, dbc string, bitrate int) Bus {
+	b := newBus()
+	b.Name, b.DBC, b.Bitrate = name, []string{dbc}, bitrate
+	return b
+}
 
 func newMirror() Mirror { return Mirror{Within: 10 * time.Millisecond} }
 
@@ -76,7 +85,7 @@ func (c *Config) fields() []field {
 		{key: "window", value: duration(&c.Window, 10*time.Millisecond, time.Hour),
 			doc: "The length of a window: each signal gets one summary a window. An hour must be a whole number of windows."},
 		{key: "lateness", value: duration(&c.Lateness, 0, time.Hour),
-			doc: "How far behind the newest window a window stays open. What comes later is counted and sent as a correction."},
+			doc: "How far behind the newest window a window of a log stays open. What comes later is counted and sent as a correction. The frames of a live bus come in order, and its windows are closed at once."},
 		{key: "clock_step", value: duration(&c.ClockStep, time.Millisecond, forever),
 			doc: "When time jumps back by more than this, the clock has been set, and what follows is not late. Must be more than lateness."},
 		{key: "match", value: enum(&c.Match, MatchAuto, MatchExact, MatchJ1939),
@@ -86,8 +95,8 @@ func (c *Config) fields() []field {
 		{key: "dbc", value: texts{&c.DBC, path}, example: "vehicle.dbc",
 			doc: "DBC files for all buses."},
 		{key: "buses", value: listOf(&c.Buses, newBus,
-			Bus{Name: "can0", DBC: []string{"powertrain.dbc"}}, Bus{Name: "can1", DBC: []string{"body.dbc"}}),
-			doc: "What belongs to single buses. A bus that is not listed here has the databases of all buses."},
+			exampleBus("can0", "powertrain.dbc", 500_000), exampleBus("can1", "body.dbc", 125_000)),
+			doc: "The buses. A gateway reads those that are listed; a log may have others, which have the databases of all buses."},
 		{key: "dedup", value: group{&c.Dedup},
 			doc: "What is left out because it says nothing new. All of it is counted."},
 		{key: "priorities", value: listOf(&c.Priorities, newPriorityRule,
@@ -97,6 +106,8 @@ func (c *Config) fields() []field {
 			doc: "Where records wait on disk until every sink has them."},
 		{key: "sinks", value: listOf(&c.Sinks, NewSink, exampleSinks()...),
 			doc: "Where the records go. Each sink gets all of them, at its own pace."},
+		{key: "power", value: group{&c.Power},
+			doc: "What happens when the vehicle is switched off, or the gateway is stopped."},
 		{key: "metrics", value: group{&c.Metrics},
 			doc: "Numbers about the program itself."},
 		{key: "log", value: group{&c.Log},
@@ -110,6 +121,35 @@ func (b *Bus) fields() []field {
 			doc: "The bus's name, as its log or the system has it."},
 		{key: "dbc", value: texts{&b.DBC, path}, example: "body.dbc",
 			doc: "DBC files for this bus, besides those for all buses."},
+		{key: "interface", value: text(&b.Interface), absent: "the bus's name", example: "can0",
+			doc: "The network interface of a live bus. It may come later, go away and come back."},
+		{key: "bitrate", value: integer(&b.Bitrate, 0, 1_000_000), example: "500000",
+			doc: "The bit rate in bit/s to set up the interface with, 0 to leave the interface as the system has set it up."},
+		{key: "sample_point", value: fraction(&b.SamplePoint, 0, 0.999), example: "0.875",
+			doc: "Where in a bit it is sampled, 0 for the driver's choice."},
+		{key: "data_bitrate", value: integer(&b.DataBitrate, 0, 20_000_000), example: "2000000",
+			doc: "The bit rate of the data of CAN FD frames, 0 for a bus without CAN FD."},
+		{key: "data_sample_point", value: fraction(&b.DataSamplePoint, 0, 0.999),
+			doc: "The same for the data of CAN FD frames."},
+		{key: "transmit", value: boolean(&b.Transmit),
+			doc: "Let the controller take part in the bus, where it acknowledges frames and signals errors. Otherwise it only listens, and cannot disturb the vehicle."},
+		{key: "restart", value: duration(&b.Restart, 0, time.Hour),
+			doc: "How long after a bus-off the controller starts again, 0 for never."},
+		{key: "tx_queue", value: integer(&b.TxQueue, 0, 100_000),
+			doc: "The length of the interface's transmit queue in frames, 0 to leave it."},
+		{key: "filter", value: boolean(&b.Filter),
+			doc: "Have the kernel keep back frames that no database knows, so that they never wake the program."},
+		{key: "count_foreign", value: boolean(&b.CountForeign),
+			doc: "Count the frames that were kept back, by the interface's own counters."},
+		{key: "receive_buffer", value: size(&b.ReceiveBuffer, 64<<10, 256<<20),
+			doc: "How much the kernel may keep for the program while that is busy. A frame takes about 800 bytes of it."},
+	}
+}
+
+func (p *Power) fields() []field {
+	return []field{
+		{key: "drain", value: duration(&p.Drain, 0, time.Hour),
+			doc: "How long a stop waits for the sinks to get what is stored. What they don't get waits for the next start."},
 	}
 }
 

@@ -19,11 +19,17 @@ const batchFrames = 64
 //	Frames = Decoded + Unknown + Remote + Errors + Duplicates + Dropped
 //
 // where Decoded and most of Unknown are counted when their window is closed.
+//
+// In a replay one goroutine does everything. Live, the bus's goroutine only
+// adds, and the closer's summarises: then streams and counts reach the other
+// side as copies (see live).
 type collector struct {
-	bindings  *Bindings
+	bind      binder
 	windows   *aggregate.Collector
+	streams   *streams // of the writer
 	folder    folder
 	emit      func(*aggregate.Window)
+	live      bool // another goroutine closes
 	unchanged bool // compare payloads before they are decoded
 	mirrors   *mirrorFilter
 
@@ -35,6 +41,10 @@ type collector struct {
 	lateNow bool
 	last    int64 // time of the last frame
 }
+
+// binder says what the frames of a stream, of which f is one, carry; nil if it
+// is unknown.
+type binder func(source can.Source, f *can.Frame) *Binding
 
 // collectCounts is what became of frames before they were decoded.
 type collectCounts struct {
@@ -51,11 +61,16 @@ func (c *collectCounts) add(o *collectCounts) {
 }
 
 func newCollector(bindings *Bindings, o Options, emit func(*aggregate.Window)) *collector {
+	streams := new(streams)
 	return &collector{
-		bindings: bindings,
+		bind: func(source can.Source, f *can.Frame) *Binding {
+			return bindings.Bind(source.Buses()[f.Bus], f)
+		},
 		windows: aggregate.NewCollector(aggregate.Options{
 			Window: int64(o.Window), Lateness: int64(o.Lateness), Step: int64(o.ClockStep), Slots: 4,
 		}),
+		streams:   streams,
+		folder:    folder{streams: streams},
 		emit:      emit,
 		unchanged: !o.DecodeUnchanged,
 		mirrors:   newMirrorFilter(o.Mirrors),
@@ -100,7 +115,9 @@ func (c *collector) relieve() {
 }
 
 func (c *collector) takeOut(lane *aggregate.Lane) {
-	c.windows.TakeOut(lane, &c.folder, c.emit)
+	if !c.live {
+		c.windows.TakeOut(lane, &c.folder, c.emit)
+	}
 }
 
 // add sorts frames into their windows. This is the loop that runs once a frame;
@@ -108,7 +125,7 @@ func (c *collector) takeOut(lane *aggregate.Lane) {
 func (c *collector) add(source can.Source, frames []can.Frame) {
 	lane := c.lane
 	from, width := c.windows.From, uint64(c.windows.To-c.windows.From)
-	known := uint32(len(c.folder.streams.bindings))
+	known := uint32(len(c.streams.bindings))
 	usual := c.unchanged && c.mirrors == nil
 	for i := range frames {
 		f := &frames[i]
@@ -119,7 +136,7 @@ func (c *collector) add(source can.Source, frames []can.Frame) {
 		c.addOne(source, f)
 		lane = c.lane
 		from, width = c.windows.From, uint64(c.windows.To-c.windows.From)
-		known = uint32(len(c.folder.streams.bindings))
+		known = uint32(len(c.streams.bindings))
 	}
 	c.counts.Frames += uint64(len(frames))
 	if c.read != nil {
@@ -131,6 +148,16 @@ func (c *collector) add(source can.Source, frames []can.Frame) {
 	if len(frames) > 0 {
 		c.last = frames[len(frames)-1].Time
 	}
+	c.leaveFull()
+}
+
+// leaveFull gives up a lane that is full and cannot be taken out, since it is not
+// ours to close: what comes for its window is dropped.
+func (c *collector) leaveFull() {
+	if c.live && c.lane != nil && c.lane.Full() {
+		c.lane, c.lateNow = nil, false
+		c.windows.Leave()
+	}
 }
 
 // addOne sorts one frame into its window, whatever it is.
@@ -138,6 +165,7 @@ func (c *collector) addOne(source can.Source, f *can.Frame) {
 	if f.Time < c.windows.From || f.Time >= c.windows.To {
 		c.relieve()
 		c.lane, c.lateNow = c.windows.Lane(f.Time, c.closeEarly)
+		c.leaveFull()
 	}
 	if f.Stream == can.NoStream {
 		if f.Is(can.Error) {
@@ -147,15 +175,14 @@ func (c *collector) addOne(source can.Source, f *can.Frame) {
 		}
 		return
 	}
-	for int(f.Stream) >= len(c.folder.streams.bindings) {
-		binding := c.folder.streams.bind(c.bindings, source.Buses(), f)
-		c.windows.AddStream(binding == nil, c.lane)
+	for int(f.Stream) >= len(c.streams.bindings) {
+		c.addStream(c.bind(source, f))
 	}
 	if c.mirrors != nil && c.mirrors.duplicate(source, f) {
 		c.counts.Duplicates++
 		return
 	}
-	switch unknown := c.folder.streams.bindings[f.Stream] == nil; {
+	switch unknown := c.streams.bindings[f.Stream] == nil; {
 	case c.lane == nil && unknown:
 		c.counts.Unknown++
 	case c.lane == nil:
@@ -169,5 +196,22 @@ func (c *collector) addOne(source can.Source, f *can.Frame) {
 	}
 }
 
+// addStream declares the next stream. (A source that left out a number would have
+// the streams between bound to the same: BUG of it.)
+func (c *collector) addStream(b *Binding) {
+	if c.live { // the closer reads what it was given
+		c.streams = c.streams.clone()
+	}
+	c.streams.add(b)
+	if c.live {
+		c.folder.shared.Store(c.streams)
+	}
+	c.windows.AddStream(b == nil, c.lane)
+}
+
 // closeEarly makes room in the ring in the middle of a batch.
-func (c *collector) closeEarly() { c.windows.Close(&c.folder, c.emit) }
+func (c *collector) closeEarly() {
+	if !c.live {
+		c.windows.Close(&c.folder, c.emit)
+	}
+}

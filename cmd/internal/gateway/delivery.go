@@ -33,9 +33,18 @@ type Target struct {
 }
 
 // Delivery forwards what the spools hold to its targets, each at its own pace.
+//
+// Replace is for one goroutine at a time, and not beside Wait. Stats is safe for
+// concurrent use.
 type Delivery struct {
-	lanes []*deliveryLane
-	wait  sync.WaitGroup
+	spools *Spools
+	store  *Store
+	log    *slog.Logger
+	ctx    context.Context
+	failed func(error)
+
+	mu    sync.Mutex
+	lanes []*deliveryLane // replaced, never changed
 }
 
 // deliveryLane is the delivery to one target.
@@ -44,7 +53,9 @@ type deliveryLane struct {
 	queues    []*queue // of the classes, the most important first
 	forwarder *uplink.Forwarder
 	number    uint64 // of the last acknowledgement
-	err       error
+	stop      context.CancelFunc
+	ended     chan struct{}
+	err       error // once it has ended
 }
 
 // DeliveryStats is the state of one target.
@@ -79,30 +90,38 @@ func (e *ClassEntries) total() uint64 {
 // NewDelivery prepares the delivery from the spools to the targets. The store, if
 // any, is told of acknowledgements.
 func NewDelivery(spools *Spools, targets []Target, store *Store, log *slog.Logger) (*Delivery, error) {
-	d := &Delivery{}
+	d := &Delivery{spools: spools, store: store, log: log}
 	for _, t := range targets {
-		lane := &deliveryLane{target: t}
-		d.lanes = append(d.lanes, lane)
-		var classes []uplink.Class
-		for _, c := range spools.classes {
-			q, err := newQueue(lane, c, store)
-			if err != nil {
-				return nil, fmt.Errorf("sink %s: %w", t.Name, err)
-			}
-			lane.queues = append(lane.queues, q)
-			classes = append(classes, uplink.Class{Name: q.name, Priority: c.priority.Level(), Queue: q})
+		lane, err := d.newLane(t)
+		if err != nil {
+			return nil, err
 		}
-		var decoder uplink.BatchDecoder
-		lane.forwarder = uplink.NewPriorityForwarder(classes, t.Sink, uplink.ForwarderOptions{
-			Name:   t.Name,
-			Decode: decoder.Decode,
-			Order:  t.Order, Budget: t.Budget, ExactlyOnce: t.ExactlyOnce,
-			GiveUp: t.GiveUp, MinBackoff: t.MinBackoff, MaxBackoff: t.MaxBackoff,
-			Done: lane.done, Note: t.Note,
-			Logger: log,
-		})
+		d.lanes = append(d.lanes, lane)
 	}
 	return d, nil
+}
+
+func (d *Delivery) newLane(t Target) (*deliveryLane, error) {
+	lane := &deliveryLane{target: t}
+	var classes []uplink.Class
+	for _, c := range d.spools.list() {
+		q, err := newQueue(lane, c, d.store)
+		if err != nil {
+			return nil, fmt.Errorf("sink %s: %w", t.Name, err)
+		}
+		lane.queues = append(lane.queues, q)
+		classes = append(classes, uplink.Class{Name: q.name, Priority: c.priority.Level(), Queue: q})
+	}
+	var decoder uplink.BatchDecoder
+	lane.forwarder = uplink.NewPriorityForwarder(classes, t.Sink, uplink.ForwarderOptions{
+		Name:   t.Name,
+		Decode: decoder.Decode,
+		Order:  t.Order, Budget: t.Budget, ExactlyOnce: t.ExactlyOnce,
+		GiveUp: t.GiveUp, MinBackoff: t.MinBackoff, MaxBackoff: t.MaxBackoff,
+		Done: lane.done, Note: t.Note,
+		Logger: d.log,
+	})
+	return lane, nil
 }
 
 // done tells a queue what its next acknowledgement is about.
@@ -117,32 +136,100 @@ func (l *deliveryLane) done(class string, records int, sequence uint64) {
 // Start begins to forward. Failed is called, from another goroutine, when a
 // target is given up.
 func (d *Delivery) Start(ctx context.Context, failed func(error)) {
+	d.ctx, d.failed = ctx, failed
 	for _, lane := range d.lanes {
-		d.wait.Go(func() {
-			lane.err = lane.forwarder.Run(ctx)
-			if lane.err != nil && ctx.Err() == nil {
-				failed(lane.err)
-			}
-		})
+		d.start(lane)
 	}
+}
+
+func (d *Delivery) start(lane *deliveryLane) {
+	var ctx context.Context
+	ctx, lane.stop = context.WithCancel(d.ctx)
+	lane.ended = make(chan struct{})
+	go func() {
+		defer close(lane.ended)
+		lane.err = lane.forwarder.Run(ctx)
+		if lane.err != nil && ctx.Err() == nil {
+			d.failed(lane.err)
+		}
+	}()
+}
+
+// Replace stops the targets of which keep says nothing and starts others. make is
+// called when the former are closed, with the notes that they left.
+func (d *Delivery) Replace(keep func(name string) bool, make func(noteOf func(name string) []byte) ([]Target, error)) error {
+	var lanes []*deliveryLane
+	notes := map[string][]byte{}
+	var errs []error
+	for _, lane := range d.list() {
+		if keep(lane.target.Name) {
+			lanes = append(lanes, lane)
+			continue
+		}
+		lane.stop()
+		<-lane.ended
+		notes[lane.target.Name] = lane.note()
+		errs = append(errs, lane.close())
+	}
+	targets, err := make(func(name string) []byte { return notes[name] })
+	errs = append(errs, err)
+	for _, t := range targets {
+		lane, err := d.newLane(t)
+		if err != nil {
+			errs = append(errs, err, t.Sink.Close())
+			continue
+		}
+		d.start(lane)
+		lanes = append(lanes, lane)
+	}
+	d.mu.Lock()
+	d.lanes = lanes
+	d.mu.Unlock()
+	return errors.Join(errs...)
+}
+
+func (d *Delivery) list() []*deliveryLane {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.lanes
+}
+
+// note is what the sink kept with its newest acknowledgement.
+func (l *deliveryLane) note() (own []byte) {
+	number := uint64(0)
+	for _, q := range l.queues {
+		_, kept := q.Acked()
+		if n := parseNote(kept); n.sink != nil && (own == nil || n.number > number) {
+			own, number = n.sink, n.number
+		}
+	}
+	return own
+}
+
+func (l *deliveryLane) close() error {
+	var errs []error
+	if err := l.target.Sink.Close(); err != nil && l.err == nil {
+		errs = append(errs, fmt.Errorf("%s: %w", l.target.Name, err))
+	}
+	for _, q := range l.queues {
+		errs = append(errs, q.Close())
+	}
+	if err := l.target.Budget.Close(); err != nil {
+		errs = append(errs, fmt.Errorf("%s: how much of the budget is used up is not stored: %w", l.target.Name, err))
+	}
+	return errors.Join(errs...)
 }
 
 // Wait waits until every target has everything, or has failed, and closes the
 // sinks.
 func (d *Delivery) Wait() error {
-	d.wait.Wait()
+	lanes := d.list()
+	for _, lane := range lanes {
+		<-lane.ended
+	}
 	var errs []error
-	for _, lane := range d.lanes {
-		errs = append(errs, lane.err)
-		if err := lane.target.Sink.Close(); err != nil && lane.err == nil {
-			errs = append(errs, fmt.Errorf("%s: %w", lane.target.Name, err))
-		}
-		for _, q := range lane.queues {
-			errs = append(errs, q.Close())
-		}
-		if err := lane.target.Budget.Close(); err != nil {
-			errs = append(errs, fmt.Errorf("%s: how much of the budget is used up is not stored: %w", lane.target.Name, err))
-		}
+	for _, lane := range lanes {
+		errs = append(errs, lane.err, lane.close())
 	}
 	return errors.Join(errs...)
 }
@@ -150,7 +237,7 @@ func (d *Delivery) Wait() error {
 // Stats of every target, in their order.
 func (d *Delivery) Stats() []DeliveryStats {
 	var stats []DeliveryStats
-	for _, lane := range d.lanes {
+	for _, lane := range d.list() {
 		s := DeliveryStats{Name: lane.target.Name, ForwarderStats: lane.forwarder.Stats()}
 		for _, q := range lane.queues {
 			s.Done += q.records.Load()

@@ -2,17 +2,21 @@ package gateway
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"milepost/aggregate"
-	"milepost/can"
 	"milepost/can/dbc"
 )
 
 // folder decodes and summarises the lanes of one source. It implements
 // aggregate.Folder and belongs to the closer's goroutine.
 type folder struct {
-	streams streams
-	counts  foldCounts
+	streams *streams
+	// shared, where another goroutine writes, is what the writer knows now. It is
+	// read for each lane, after that was found complete: the writer stored every
+	// stream of a lane before it completed the lane.
+	shared atomic.Pointer[streams]
+	counts foldCounts
 
 	scratch dbc.Scratch
 	columns aggregate.ColumnFolder
@@ -67,8 +71,15 @@ func (s *streams) add(b *Binding) {
 	s.order = slices.Insert(s.order, at, stream)
 }
 
+func (s *streams) clone() *streams {
+	return &streams{bindings: slices.Clone(s.bindings), order: slices.Clone(s.order)}
+}
+
 // Fold implements aggregate.Folder.
 func (f *folder) Fold(lane *aggregate.Lane, window *aggregate.Window) {
+	if latest := f.shared.Load(); latest != nil {
+		f.streams = latest
+	}
 	f.counts.Unknown += lane.Counted()
 	for _, stream := range f.streams.order {
 		payloads := lane.Payloads(stream)
@@ -99,12 +110,4 @@ func (f *folder) Fold(lane *aggregate.Lane, window *aggregate.Window) {
 			window.DropGroup()
 		}
 	}
-}
-
-// bind binds the next stream, which is new with this frame. (A source that left
-// out a number would have the streams between bound to the same: BUG of it.)
-func (s *streams) bind(bindings *Bindings, buses []string, f *can.Frame) *Binding {
-	b := bindings.Bind(buses[f.Bus], f)
-	s.add(b)
-	return b
 }

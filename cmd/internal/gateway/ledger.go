@@ -27,6 +27,10 @@ type Ledger struct {
 	// ClockSteps are the times that the clock went back.
 	ClockSteps uint64
 
+	// Readings came from sensors, those of the gateway itself among them. Each was
+	// summarised, or dropped since there was no room for its window.
+	Readings, ReadingsSummarised, ReadingsDropped uint64
+
 	// Samples were summarised; the others say what was not within a short frame,
 	// was a J1939 not-available or error value, or was no finite number.
 	Samples, ShortSamples, NotAvailable, NotFinite uint64
@@ -81,6 +85,9 @@ func (l *Ledger) Check() error {
 	if n := l.unaccounted(); n != 0 {
 		return fmt.Errorf("the ledger does not balance: %d frames in, %d accounted for", l.Frames, l.Frames-n)
 	}
+	if got := l.ReadingsSummarised + l.ReadingsDropped; got != l.Readings {
+		return fmt.Errorf("the ledger does not balance: %d readings, %d accounted for", l.Readings, got)
+	}
 	if got := l.Records + l.Suppressed; got != l.Summaries {
 		return fmt.Errorf("the ledger does not balance: %d summaries, %d accounted for", l.Summaries, got)
 	}
@@ -123,6 +130,10 @@ func (l *Ledger) WriteTo(w io.Writer) (int64, error) {
 	row(1, l.Duplicates, "duplicates of a mirrored bus")
 	row(1, l.Dropped, "dropped, no room")
 	row(1, l.Unfinished, "in windows that were not finished")
+	if l.Readings > 0 {
+		row(0, l.Readings, "readings of sensors")
+		row(1, l.ReadingsDropped, "dropped, no room")
+	}
 	windows := "windows"
 	if l.Windows == 1 {
 		windows = "window"

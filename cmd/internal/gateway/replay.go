@@ -269,8 +269,7 @@ func (r *Replay) open() (in *input, err error) {
 		in.total += total
 	}
 	copy(in.boot[:], identity.Sum(nil))
-	in.boot[6] = in.boot[6]&0x0f | 0x80 // a UUID of version 8: of our own making (RFC 9562)
-	in.boot[8] = in.boot[8]&0x3f | 0x80
+	mark(&in.boot)
 	return in, nil
 }
 

@@ -21,9 +21,15 @@ func (o *output) report(in *input, started time.Time) status.Report {
 		report.DoneBytes += done
 	}
 	report.EventTime = timeOrNone(in.newest.Load())
-	spooled := o.spools.Stats()
-	report.Spool = status.Spool{
-		Dir: o.dir, Entries: spooled.Entries, Bytes: spooled.Bytes,
+	report.Spool = spoolReport(o.spools, o.dir)
+	report.Sinks = sinkReports(o.delivery)
+	return report
+}
+
+func spoolReport(spools *Spools, dir string) status.Spool {
+	spooled := spools.Stats()
+	report := status.Spool{
+		Dir: dir, Entries: spooled.Entries, Bytes: spooled.Bytes,
 		Next: spooled.Next, Durable: spooled.Durable, Chapters: spooled.Chapters,
 		State: spooled.State.String(), Cause: spooled.Cause, Since: spooled.Since,
 		WrittenBytes: spooled.WrittenBytes, Amplification: spooled.Amplification,
@@ -32,9 +38,13 @@ func (o *output) report(in *input, started time.Time) status.Report {
 		Missing: spooled.Missing,
 	}
 	if open := time.Since(spooled.Opened); open > 0 {
-		report.Spool.WrittenPerHour = float64(spooled.WrittenBytes) / open.Hours()
+		report.WrittenPerHour = float64(spooled.WrittenBytes) / open.Hours()
 	}
-	for _, d := range o.delivery.Stats() {
+	return report
+}
+
+func sinkReports(delivery *Delivery) (sinks []status.Sink) {
+	for _, d := range delivery.Stats() {
 		sink := status.Sink{
 			Name: d.Name, Up: d.Up, Sent: d.Sent, Failures: d.Failures, Poisoned: d.Poisoned,
 			LastError: d.LastError, Delivered: timeOrNone(d.Delivered),
@@ -43,7 +53,43 @@ func (o *output) report(in *input, started time.Time) status.Report {
 		for _, e := range d.Entries {
 			sink.Waiting += e.Pending
 		}
-		report.Sinks = append(report.Sinks, sink)
+		sinks = append(sinks, sink)
+	}
+	return sinks
+}
+
+// Report is the state of the gateway. It is safe for concurrent use once Run has
+// called Ready.
+func (l *Live) Report() status.Report {
+	ledger := l.closer.ledger()
+	report := status.Report{
+		Command: "run", Version: l.Version, PID: os.Getpid(), Started: l.started,
+		Device: l.Device, Boot: l.Boot.String(),
+		Frames: ledger.Frames, DroppedFrames: ledger.Dropped, LateFrames: ledger.Late,
+		EventTime: timeOrNone(l.newest()), Stuck: l.Stuck(),
+		Spool: spoolReport(l.spools, l.dir), Sinks: sinkReports(l.delivery),
+	}
+	if l.fallback != nil {
+		report.Fallback = l.fallback.Error()
+	}
+	for _, bus := range l.Buses {
+		health := status.Bus{State: "error-active"}
+		if bus.Health != nil {
+			health = bus.Health()
+		}
+		health.Name = bus.Name
+		report.Buses = append(report.Buses, health)
+	}
+	for _, s := range l.Sensors {
+		state := s.Sensor.Status()
+		sensor := status.Sensor{
+			Driver: s.Driver, Name: s.Name, Since: state.Since,
+			Readings: state.Readings, Failures: state.Failures, Lost: state.Lost,
+		}
+		if state.Err != nil {
+			sensor.Err = state.Err.Error()
+		}
+		report.Sensors = append(report.Sensors, sensor)
 	}
 	return report
 }

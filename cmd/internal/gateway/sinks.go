@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -64,6 +65,20 @@ func NewTarget(c *config.Sink, o TargetOptions) (Target, error) {
 		return t, fmt.Errorf("sink %s: %w", c.Name, err)
 	}
 	return t, nil
+}
+
+// CheckTarget finds what keeps NewTarget from making a sink, as far as that can be
+// known without making it: the files that it needs.
+func CheckTarget(c *config.Sink) error {
+	_, password := c.ReadPassword()
+	_, token := c.ReadToken()
+	_, tlsErr := clientTLS(c.TLS)
+	_, registryPassword := c.Registry.ReadPassword()
+	_, registryTLS := clientTLS(c.Registry.TLS)
+	if err := errors.Join(password, token, tlsErr, registryPassword, registryTLS); err != nil {
+		return fmt.Errorf("sink %s: %w", c.Name, err)
+	}
+	return nil
 }
 
 // limit sets the budget.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"milepost/cmd/internal/config"
@@ -20,7 +21,18 @@ import (
 // All methods are safe for concurrent use but for Close, after which there is
 // Stats only.
 type Spools struct {
-	classes []*classSpool // the most important first
+	dir     string
+	options spool.Options
+
+	mu      sync.Mutex
+	classes []*classSpool // the most important first; replaced, never changed
+}
+
+// list is the open spools, the most important first.
+func (s *Spools) list() []*classSpool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.classes
 }
 
 // classSpool is the spool of a class.
@@ -74,7 +86,7 @@ func OpenSpools(dir string, o spool.Options, rules []config.PriorityRule) (*Spoo
 	if len(folders) > 1 && o.MaxBytes > 0 {
 		o.Quota, o.MaxBytes = spool.NewQuota(o.MaxBytes), 0
 	}
-	s := new(Spools)
+	s := &Spools{dir: dir, options: o}
 	// The normal one comes first: its folder holds the others'.
 	slices.SortStableFunc(folders, func(a, b SpoolFolder) int { return len(a.Dir) - len(b.Dir) })
 	for _, f := range folders {
@@ -87,6 +99,29 @@ func OpenSpools(dir string, o spool.Options, rules []config.PriorityRule) (*Spoo
 	}
 	slices.SortFunc(s.classes, func(a, b *classSpool) int { return b.priority.Level() - a.priority.Level() })
 	return s, nil
+}
+
+// Ensure opens, or makes, the spools that the rules need beside those that are
+// open, and says whether there was one. They must share a Quota, or have none.
+func (s *Spools) Ensure(rules []config.PriorityRule) (added bool, err error) {
+	for _, p := range priorities {
+		if !used(rules, p) || s.class(p) != nil {
+			continue
+		}
+		o := s.options
+		o.Priority = p.Level()
+		open, err := spool.Open(spoolFolder(s.dir, p).Dir, o)
+		if err != nil {
+			return added, err
+		}
+		added = true
+		classes := append(slices.Clone(s.list()), &classSpool{open, p, o.Quota != nil})
+		slices.SortFunc(classes, func(a, b *classSpool) int { return b.priority.Level() - a.priority.Level() })
+		s.mu.Lock()
+		s.classes = classes
+		s.mu.Unlock()
+	}
+	return added, nil
 }
 
 // used reports whether a rule gives a priority.
@@ -111,7 +146,7 @@ func (s *Spools) Close() error {
 	err := s.Sync()
 	// The least important first: its share of the quota goes with it, and those
 	// that close later have nothing left to write.
-	for _, c := range slices.Backward(s.classes) {
+	for _, c := range slices.Backward(s.list()) {
 		err = errors.Join(err, c.tolerate(c.Spool.Close()))
 	}
 	return err
@@ -121,7 +156,7 @@ func (s *Spools) Close() error {
 // the others.
 func (s *Spools) each(do func(*classSpool) error) error {
 	var errs []error
-	for _, c := range s.classes {
+	for _, c := range s.list() {
 		errs = append(errs, c.tolerate(do(c)))
 	}
 	return errors.Join(errs...)
@@ -141,7 +176,7 @@ func (c *classSpool) tolerate(err error) error {
 
 // class is the spool of a priority.
 func (s *Spools) class(p config.Priority) *classSpool {
-	for _, c := range s.classes {
+	for _, c := range s.list() {
 		if c.priority == p {
 			return c
 		}
@@ -180,7 +215,7 @@ func (s Stored) Last() (sequence uint64) {
 func (s *Spools) Stats() (sum spool.Stats) {
 	sum = s.class(config.PriorityNormal).Stats()
 	sum.Cursors = nil
-	for _, c := range s.classes {
+	for _, c := range s.list() {
 		if c.priority == config.PriorityNormal {
 			continue
 		}

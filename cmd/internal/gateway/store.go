@@ -81,14 +81,12 @@ func NewStore(spools *Spools, o StoreOptions) *Store {
 		acked:      make(map[*classSpool]map[string]uint64),
 		moved:      make(chan struct{}, 1),
 	}
-	for _, c := range spools.classes {
-		s.classes = append(s.classes, &class{spool: c, resume: o.Resume[c.priority]})
-		if c.priority == config.PriorityNormal {
-			s.normal = s.classes[len(s.classes)-1]
+	s.reclassify(spools, o.Priorities)
+	for _, c := range s.classes {
+		c.resume = o.Resume[c.spool.priority]
+		if c.spool.priority == config.PriorityNormal {
+			s.normal = c
 		}
-	}
-	if used(o.Priorities, config.PriorityHigh) || used(o.Priorities, config.PriorityLow) {
-		s.classifier = &classifier{rules: o.Priorities, classes: s.classes, groups: make(map[*aggregate.Group]groupClasses)}
 	}
 	return s
 }

@@ -16,7 +16,7 @@ import (
 
 // Report is the state of a run. Its JSON form is what /api/status answers.
 type Report struct {
-	// Command is what runs: replay.
+	// Command is what runs: replay or run.
 	Command string    `json:"command"`
 	Version string    `json:"version"`
 	PID     int       `json:"pid"`
@@ -33,8 +33,74 @@ type Report struct {
 	Frames     uint64    `json:"frames"`
 	EventTime  time.Time `json:"event_time,omitzero"`
 
+	// Buses and Sensors are those of a live gateway. DroppedFrames are those for
+	// whose windows there was no room, LateFrames are in corrections.
+	Buses         []Bus    `json:"buses,omitempty"`
+	Sensors       []Sensor `json:"sensors,omitempty"`
+	DroppedFrames uint64   `json:"dropped_frames,omitempty"`
+	LateFrames    uint64   `json:"late_frames,omitempty"`
+	// Fallback is why the records are not kept where they should be, but in memory.
+	Fallback string `json:"fallback,omitempty"`
+	// Stuck is what makes no progress, if anything: then the watchdog is not fed.
+	Stuck string `json:"stuck,omitempty"`
+
 	Spool Spool  `json:"spool"`
 	Sinks []Sink `json:"sinks"`
+}
+
+// Bus is the state of a live bus.
+type Bus struct {
+	Name      string `json:"name"`
+	Interface string `json:"interface,omitempty"`
+	// State is absent, down, error-active, error-warning, error-passive, bus-off or
+	// stopped; Err is why, where that is known, since Since.
+	State string    `json:"state"`
+	Err   string    `json:"error,omitempty"`
+	Since time.Time `json:"since,omitzero"`
+	// TxErrors and RxErrors are the controller's error counters.
+	TxErrors uint16 `json:"tx_errors"`
+	RxErrors uint16 `json:"rx_errors"`
+	// Load is the share of the time in the last second in which the bus was busy,
+	// 0 to 1; nil where the bit rate is not known.
+	Load *float64 `json:"load,omitempty"`
+	// Received frames reached the gateway; Dropped ones the kernel had no room for;
+	// Foreign ones no database knows, and they were filtered out by the kernel.
+	Received uint64 `json:"received"`
+	Dropped  uint64 `json:"dropped"`
+	Foreign  uint64 `json:"foreign,omitempty"`
+	// What happened on the bus since the gateway started.
+	ErrorFrames     uint64 `json:"error_frames,omitempty"`
+	Warnings        uint64 `json:"warnings,omitempty"`
+	Passives        uint64 `json:"passives,omitempty"`
+	BusOffs         uint64 `json:"bus_offs,omitempty"`
+	Restarts        uint64 `json:"restarts,omitempty"`
+	ArbitrationLost uint64 `json:"arbitration_lost,omitempty"`
+}
+
+// busStates are the values of Bus.State, in the order of their numbers.
+var busStates = [...]string{"error-active", "error-warning", "error-passive", "bus-off", "stopped", "down", "absent"}
+
+// StateNumber is the state as a number, as it travels in records: from 0, which is
+// well, to 6, the interface is absent.
+func (b *Bus) StateNumber() int {
+	for n, s := range busStates {
+		if s == b.State {
+			return n
+		}
+	}
+	return len(busStates) - 1
+}
+
+// Sensor is the state of a sensor.
+type Sensor struct {
+	Driver string `json:"driver"`
+	Name   string `json:"name"`
+	// Err is why it does not work; it became so, or ceased to be, at Since.
+	Err      string    `json:"error,omitempty"`
+	Since    time.Time `json:"since,omitzero"`
+	Readings uint64    `json:"readings"`
+	Failures uint64    `json:"failures,omitempty"`
+	Lost     uint64    `json:"lost,omitempty"`
 }
 
 // Spool is the state of the spool.

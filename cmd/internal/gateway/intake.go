@@ -1,0 +1,241 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"milepost/aggregate"
+	"milepost/can"
+)
+
+// intake is one live bus on its way into windows. Its goroutine reads and sorts;
+// the closer summarises.
+type intake struct {
+	name    string
+	bus     Bus
+	sensors bool // its frames are readings
+	options Options
+	signal  func() // something is complete
+	log     *slog.Logger
+	tick    time.Duration
+
+	// The goroutine's own.
+	c        *collector
+	streams  []can.StreamKey
+	idle     int   // ticks without a frame
+	lastTick int64 // time of day
+
+	pending atomic.Pointer[Bindings] // to be used from the next window on
+	beat    atomic.Int64             // when the goroutine was seen last, on started's clock
+
+	mu         sync.Mutex
+	collectors []*collector // those that are not closed to their end; the last one is c
+	ended      bool
+	counts     collectCounts // of all collectors, as of the last batch
+	stats      aggregate.CollectorStats
+	newest     int64 // start of the newest window
+	done       collectCounts
+	doneStats  aggregate.CollectorStats
+	folded     foldCounts // of collectors that are gone; the closer's
+}
+
+// started is the zero of the clock of beats.
+var started = time.Now()
+
+func newIntake(name string, bus Bus, o Options, signal func(), log *slog.Logger) *intake {
+	return &intake{name: name, bus: bus, options: o, signal: signal, log: log, tick: min(o.Window, time.Second) / ticks}
+}
+
+// rebind makes the bindings those of the next window.
+func (in *intake) rebind(b *Bindings) { in.pending.Store(b) }
+
+// fix gives the intake the streams of sensors, which never change.
+func (in *intake) fix(bindings []*Binding) {
+	in.sensors = true
+	in.begin(func(can.Source, *can.Frame) *Binding { return nil })
+	for _, b := range bindings {
+		in.c.addStream(b)
+	}
+}
+
+// begin makes a new collector the current one.
+func (in *intake) begin(bind binder) {
+	c := newCollector(nil, in.options, nil)
+	c.live, c.bind = true, bind
+	c.folder.shared.Store(c.streams)
+	c.windows = aggregate.NewCollector(aggregate.Options{
+		Window: int64(in.options.Window), Lateness: int64(in.options.Lateness), Step: int64(in.options.ClockStep),
+		Slots: liveSlots, MaxRuns: aggregate.MostRuns,
+	})
+	in.c = c
+	in.mu.Lock()
+	in.collectors = append(in.collectors, c)
+	in.mu.Unlock()
+}
+
+// use begins a collector with new bindings: the streams that are known are bound
+// anew, and everything up to now is complete.
+func (in *intake) use(b *Bindings) {
+	if in.c != nil {
+		in.c.windows.Finish()
+		in.publish()
+		in.mu.Lock()
+		in.done, in.doneStats = in.counts, in.stats
+		in.mu.Unlock()
+	}
+	in.begin(func(source can.Source, f *can.Frame) *Binding {
+		key := can.StreamKey{Bus: f.Bus, ID: f.ID, Extended: f.Is(can.Extended)}
+		in.streams = append(in.streams, key)
+		return b.Bind(source.Buses()[f.Bus], f)
+	})
+	for _, key := range in.streams {
+		f := can.Frame{Bus: key.Bus, ID: key.ID}
+		if key.Extended {
+			f.Flags = can.Extended
+		}
+		in.c.addStream(b.Bind(in.bus.Buses()[key.Bus], &f))
+	}
+}
+
+// run reads until the bus is closed.
+func (in *intake) run(ctx context.Context) {
+	frames := make([]can.Frame, batchFrames)
+	if b := in.pending.Swap(nil); b != nil {
+		in.use(b)
+	}
+	in.lastTick = wall()
+	in.bus.SetReadDeadline(time.Now().Add(in.tick))
+	for {
+		n, err := in.bus.Read(frames)
+		if n > 0 {
+			in.take(frames[:n])
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			in.passTime()
+		case ctx.Err() != nil, errors.Is(err, io.EOF), errors.Is(err, os.ErrClosed):
+			in.c.windows.Finish()
+			in.publish()
+			in.mu.Lock()
+			in.ended = true
+			in.mu.Unlock()
+			in.signal()
+			return
+		default:
+			in.log.Error("a bus cannot be read; trying again", "bus", in.name, "cause", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+		in.beat.Store(int64(time.Since(started)))
+	}
+}
+
+// take sorts frames into their windows.
+func (in *intake) take(frames []can.Frame) {
+	in.idle = 0
+	if in.pending.Load() != nil {
+		// New bindings begin with a window, so that each is summarised by one.
+		n := 0
+		for n < len(frames) && frames[n].Time < in.c.windows.To {
+			n++
+		}
+		if n < len(frames) {
+			in.c.add(in.bus, frames[:n])
+			in.use(in.pending.Swap(nil))
+			frames = frames[n:]
+		}
+	}
+	before := in.c.windows.To
+	in.c.add(in.bus, frames)
+	in.publish()
+	if in.c.windows.To != before {
+		in.signal()
+	}
+}
+
+// ticks is how many times in a window it is looked whether a bus is silent.
+const ticks = 4
+
+// passTime is done every now and then. A bus on which nothing was heard for a
+// whole tick has nothing on its way from before that, and its windows are
+// complete. So they are after the time of a window in any case: the clock may
+// have been set since their frames came.
+func (in *intake) passTime() {
+	now := wall()
+	if in.idle++; in.idle > 1 {
+		in.c.windows.Advance(in.lastTick)
+		if newest, ok := in.c.windows.Newest(); ok && in.idle == ticks+2 {
+			in.c.windows.Advance(newest + int64(in.options.Window))
+		}
+		if in.pending.Load() != nil {
+			in.use(in.pending.Swap(nil))
+		}
+		in.signal()
+	}
+	in.lastTick = now
+	in.bus.SetReadDeadline(time.Now().Add(in.tick))
+}
+
+// publish shows the counts to others.
+func (in *intake) publish() {
+	stats := in.c.windows.Stats()
+	newest, ok := in.c.windows.Newest()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.counts, in.stats = in.done, in.doneStats
+	in.counts.add(&in.c.counts)
+	in.stats.Late += stats.Late
+	in.stats.Steps += stats.Steps
+	if ok {
+		in.newest = newest
+	}
+}
+
+// close summarises what is complete and hands it to emit. The closer only.
+func (in *intake) close(emit func(*aggregate.Window)) {
+	in.mu.Lock()
+	collectors, ended := in.collectors, in.ended
+	in.mu.Unlock()
+	for i, c := range collectors {
+		// A collector that has a successor was finished before that was there.
+		last := i == len(collectors)-1
+		c.windows.Close(&c.folder, emit)
+		if last && !ended {
+			continue
+		}
+		in.mu.Lock()
+		in.folded.add(&c.folder.counts)
+		in.collectors = in.collectors[1:]
+		in.mu.Unlock()
+	}
+}
+
+// addTo adds what became of the frames to a ledger. The closer only.
+func (in *intake) addTo(l *Ledger) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	folded := in.folded
+	for _, c := range in.collectors {
+		folded.add(&c.folder.counts)
+	}
+	if in.sensors {
+		l.Readings += in.counts.Frames
+		l.ReadingsDropped += in.counts.Dropped
+		l.ReadingsSummarised += folded.Decoded
+		folded = foldCounts{Samples: folded.Samples, NotFinite: folded.NotFinite}
+		l.add(new(collectCounts), &folded)
+	} else {
+		l.add(&in.counts, &folded)
+	}
+	l.Late += in.stats.Late
+	l.ClockSteps += in.stats.Steps
+}
