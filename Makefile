@@ -33,8 +33,9 @@ UML = $(CURDIR)/bin/milepost-lab uml
 lab: # the runner of User-Mode Linux
 	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/milepost-lab ./cmd/milepost-lab
 
-test-kernel: lab ## the tests of live buses, on a kernel's own CAN interfaces; needs user-mode-linux
-	@$(GO) test -count=1 -run '^TestKernel' -exec '$(UML) --modules can_raw,vcan,slcan' $(TESTFLAGS) ./cmd/milepost-lab/uml ./can/socketcan
+test-kernel: lab ## live buses and a clock that is set, on kernels of their own; needs user-mode-linux, iproute2
+	@$(GO) test -count=1 -run '^TestKernel' -exec '$(UML) --modules can_raw,vcan,slcan' $(TESTFLAGS) ./cmd/milepost-lab/uml ./can/socketcan ./cmd/milepost
+	@$(GO) test -count=1 -run '^TestKernel' -exec '$(UML)' $(TESTFLAGS) ./cmd/internal/clock
 
 test-board: ## the binary on virtual ARM boards with Debian's kernels; needs qemu-system-arm, device-tree-compiler, kmod, e2fsprogs, apt
 	@MILEPOST_BOARD=1 $(GO) test -count=1 -timeout 20m -v -run '^TestBoard' $(TESTFLAGS) ./cmd/milepost-lab/board ./cmd/milepost-lab

@@ -22,6 +22,10 @@ type Options struct {
 	// MaxRuns is how many different payloads in a row a stream may have in a
 	// window before its lane is Full; 0 is 4096, at most MostRuns.
 	MaxRuns int
+	// Stamp, if set, tells the clock under which a frame got its time, which was
+	// read just now. It is called for the first frame of each window, by the
+	// writer. A replay has none, and its windows no Stamp.
+	Stamp func(frameTime int64) (offset int64, quality Clock)
 }
 
 // CollectorStats count what a Collector could not treat as usual.
@@ -114,20 +118,29 @@ func (c *Collector) Lane(time int64, closeUp func()) (lane *Lane, late bool) {
 		return nil, true
 	}
 	if fresh {
-		c.begin(lane, w)
+		c.begin(lane, w, time)
 	}
 	lane.grow(c.counted)
 	c.From, c.To = w*c.options.Window, (w+1)*c.options.Window
 	return lane, false
 }
 
-// begin makes a fresh lane that of window w.
-func (c *Collector) begin(lane *Lane, w int64) {
+// begin makes a fresh lane that of window w, whose first frame is of a time.
+func (c *Collector) begin(lane *Lane, w, time int64) {
 	lane.Start = w * c.options.Window
 	lane.most = uint16(c.options.MaxRuns)
+	lane.Stamp = c.stamp(time)
 	if w <= c.highest {
 		lane.Revision = 2 * c.epoch
 	}
+}
+
+// stamp asks for the clock of a frame.
+func (c *Collector) stamp(time int64) (s Stamp) {
+	if c.options.Stamp != nil {
+		s.ClockOffset, s.Clock = c.options.Stamp(time)
+	}
+	return s
 }
 
 // rebase makes w the newest window there has ever been.
@@ -183,14 +196,20 @@ func (c *Collector) AddLate(time int64, stream uint32, data *[64]byte, length ui
 		return false
 	}
 	if fresh {
-		c.begin(lane, c.newest)
+		c.begin(lane, c.newest, c.newest*c.options.Window)
 	}
 	c.stats.Late++
 	lane.grow(c.counted)
-	lane.late = append(lane.late, lateFrame{
+	f := lateFrame{
 		start:  floorDiv(time, c.options.Window) * c.options.Window,
 		stream: stream, length: length, data: *data,
-	})
+	}
+	if n := len(lane.late); n > 0 && lane.late[n-1].start == f.start {
+		f.stamp = lane.late[n-1].stamp
+	} else {
+		f.stamp = c.stamp(time)
+	}
+	lane.late = append(lane.late, f)
 	if len(lane.late) == maxLate {
 		lane.full = true
 	}
@@ -239,7 +258,7 @@ type Folder interface {
 // behind the windows that they came with. The window is emit's to keep and to release.
 func (c *Collector) Close(folder Folder, emit func(*Window)) {
 	c.ring.Close(func(_ int64, lane *Lane) {
-		window := NewWindow(lane.Start, c.options.Window, lane.Revision)
+		window := c.window(lane)
 		folder.Fold(lane, window)
 		if lane.part != nil {
 			lane.part.Merge(window)
@@ -256,10 +275,17 @@ func (c *Collector) Close(folder Folder, emit func(*Window)) {
 	})
 }
 
+// window makes the window of a lane.
+func (c *Collector) window(lane *Lane) *Window {
+	w := NewWindow(lane.Start, c.options.Window, lane.Revision)
+	w.Stamp = lane.Stamp
+	return w
+}
+
 // TakeOut summarises what a full lane holds before its window is complete and
 // keeps the result for the window's end. The writer must be the closer, too.
 func (c *Collector) TakeOut(lane *Lane, folder Folder, emit func(*Window)) {
-	part := NewWindow(lane.Start, c.options.Window, lane.Revision)
+	part := c.window(lane)
 	folder.Fold(lane, part)
 	if lane.part != nil {
 		lane.part.Merge(part)
@@ -294,8 +320,13 @@ func (c *Collector) corrections(late []lateFrame, from *Lane, folder Folder, emi
 	if len(lane.streams) < len(from.streams) {
 		lane.grow(make([]bool, len(from.streams)))
 	}
+	first := true // of its window
+	var stamp Stamp
 	for i, n := range order {
 		f := &late[n]
+		if first {
+			stamp, first = f.stamp, false
+		}
 		lane.AddWide(f.stream, &f.data, f.length, false)
 		if i+1 < len(order) && late[order[i+1]].start == f.start {
 			continue
@@ -304,6 +335,7 @@ func (c *Collector) corrections(late []lateFrame, from *Lane, folder Folder, emi
 		// Revisions of late frames and of set-back clocks must not meet: the
 		// former are odd, the latter even.
 		window := NewWindow(f.start, c.options.Window, 2*c.revision+1)
+		window.Stamp, first = stamp, true
 		folder.Fold(lane, window)
 		lane.reset()
 		if len(window.Groups) > 0 {

@@ -16,6 +16,8 @@ type Lane struct {
 	Start int64
 	// Revision is the Window's.
 	Revision uint32
+	// Stamp is the Window's.
+	Stamp
 
 	streams []runs
 	odd     []oddRuns // of the same streams
@@ -61,6 +63,7 @@ const irregular = 255
 // the newest open window and is folded into a correction beside it.
 type lateFrame struct {
 	start  int64
+	stamp  Stamp
 	stream uint32
 	length uint8
 	data   [64]byte
@@ -283,5 +286,5 @@ func (l *Lane) reset() {
 	l.clear()
 	l.late = l.late[:0]
 	l.part = nil
-	l.Revision = 0
+	l.Revision, l.Stamp = 0, Stamp{}
 }

@@ -9,7 +9,8 @@ import (
 // Summary is what is kept of a series' samples in a window. All values are raw;
 // Series.Physical and the methods of Value convert them.
 type Summary struct {
-	// Count is the number of samples. With none the other fields mean nothing.
+	// Count is the number of samples. With none the other fields but Absent mean
+	// nothing.
 	Count uint64
 	// Sum is their exact sum.
 	Sum Sum
@@ -18,6 +19,10 @@ type Summary struct {
 	Min, Max, First, Last int64
 	// Histogram counts the physical values.
 	Histogram histogram.Histogram
+	// Absent marks a Summary of no samples as one to be told: the series had
+	// samples before, and from this window on it has none. Only who reports by
+	// exception sets it; elsewhere a Count of 0 is nothing to tell.
+	Absent bool
 }
 
 // Merge adds the samples of later, which arrived after those of s. Up to the

@@ -16,6 +16,10 @@ type Window struct {
 	// their window was closed are summarised apart, as a correction with a
 	// Revision of its own; adding it to what was sent before gives the whole.
 	Revision uint32
+	// Stamp is the clock under which the window's first samples got their times.
+	// When a clock is set within a window the samples after that have another one,
+	// but Start is then wrong for them by less than Duration.
+	Stamp
 	// Groups are the groups that had samples, in the order of Group.Compare.
 	Groups []GroupSummary
 
@@ -48,7 +52,7 @@ func NewWindow(start, duration int64, revision uint32) *Window {
 	if w == nil {
 		w = new(Window)
 	}
-	w.Start, w.Duration, w.Revision = start, duration, revision
+	w.Start, w.Duration, w.Revision, w.Stamp = start, duration, revision, Stamp{}
 	return w
 }
 
@@ -70,7 +74,7 @@ func (w *Window) Release() {
 func (w *Window) AddGroup(g *Group) []Summary {
 	summaries := cut(&w.summarySlab, len(g.Series))
 	for i := range summaries { // the memory may be that of an earlier window
-		summaries[i].Count = 0
+		summaries[i].Count, summaries[i].Absent = 0, false
 	}
 	w.Groups = append(w.Groups, GroupSummary{g, summaries})
 	return summaries
@@ -92,12 +96,12 @@ func cut[T any](slab *[]T, n int) []T {
 type GroupSummary struct {
 	Group *Group
 	// Summaries are parallel to Group.Series; Count is 0 where a series had no
-	// samples.
+	// samples (see Summary.Absent).
 	Summaries []Summary
 }
 
 // Merge adds the samples of later, a part of the same window that arrived
-// after w.
+// after w. The Stamp remains that of w.
 func (w *Window) Merge(later *Window) {
 	merged := make([]GroupSummary, 0, max(len(w.Groups), len(later.Groups)))
 	a, b := w.Groups, later.Groups

@@ -27,7 +27,8 @@ import (
 //	zigzag   count less the count before it in the field (the first: less 0)
 //	zigzag   first
 //
-// and, where the samples were not all the same:
+// (a count of 0 marks a series that has no samples any more; its first is not
+// written) and, where the samples were not all the same:
 //
 //	varint   first less min
 //	varint   max less first
@@ -75,6 +76,8 @@ const (
 	windowDuration = 2
 	windowRevision = 3
 	windowGroup    = 4
+	windowClock    = 5
+	windowOffset   = 6
 
 	groupSummaryGroup = 1
 	groupSummaryItems = 2
@@ -86,6 +89,7 @@ type BatchEncoder struct {
 	boot   BootID
 
 	sequence uint64 // of the next record
+	offset   int64  // of the open batch's last window that has one
 	records  int    // in the open batch
 	windows  []byte // the open batch's windows, encoded
 	groups   []byte // and its groups
@@ -122,6 +126,13 @@ func (e *BatchEncoder) Add(w *aggregate.Window) int {
 		dst = appendTag(dst, windowRevision, wireVarint)
 		dst = binary.AppendUvarint(dst, uint64(w.Revision))
 	}
+	if w.Clock != aggregate.ClockUnknown {
+		dst = append(appendTag(dst, windowClock, wireVarint), byte(w.Clock))
+		if w.ClockOffset != e.offset {
+			dst = appendZigzag(appendTag(dst, windowOffset, wireVarint), w.ClockOffset-e.offset)
+			e.offset = w.ClockOffset
+		}
+	}
 	next := 0 // the number of the group if it stands where it stood in the window before
 	for i := range w.Groups {
 		g := &w.Groups[i]
@@ -141,7 +152,7 @@ func (e *BatchEncoder) Add(w *aggregate.Window) int {
 		passed, count := uint64(0), uint64(0)
 		for j := range g.Summaries {
 			s := &g.Summaries[j]
-			if s.Count == 0 {
+			if s.Count == 0 && !s.Absent {
 				passed++
 				continue
 			}
@@ -175,7 +186,7 @@ func (e *BatchEncoder) number(g *aggregate.Group) int {
 // next call. Nil if there is none.
 func (e *BatchEncoder) Take() []byte {
 	if e.records == 0 {
-		e.windows = e.windows[:0]
+		e.windows, e.offset = e.windows[:0], 0
 		return nil
 	}
 	dst := appendString(e.out[:0], batchDevice, e.device)
@@ -186,7 +197,7 @@ func (e *BatchEncoder) Take() []byte {
 	dst = append(dst, e.groups...)
 	dst = append(dst, e.windows...)
 	e.out = dst
-	e.records = 0
+	e.records, e.offset = 0, 0
 	e.windows, e.groups = e.windows[:0], e.groups[:0]
 	clear(e.numbers)
 	e.order = e.order[:0]
@@ -251,11 +262,14 @@ func appendSummary(dst []byte, passed, before uint64, series *aggregate.Series, 
 	}
 	b := dst[:cap(dst)]
 	varies := uint64(0)
-	if s.Min != s.Max {
+	if s.Min != s.Max && s.Count != 0 {
 		varies = 1
 	}
 	i := putUvarint(b, len(dst), passed<<1|varies)
 	i = putUvarint(b, i, zigzag(int64(s.Count-before)))
+	if s.Count == 0 {
+		return b[:i]
+	}
 	i = putUvarint(b, i, zigzag(s.First))
 	if varies == 0 {
 		return b[:i]

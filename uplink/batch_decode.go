@@ -54,8 +54,9 @@ func (d *BatchDecoder) Decode(payload []byte, dst []Record) ([]Record, error) {
 	var slab histogram.Slab // not the decoder's: the records stay valid
 	start := len(dst)
 	head.Sequence = sequence
+	var offset int64
 	for i, window := range windows {
-		if dst, err = decodeWindow(window, &head, groups, &slab, dst); err != nil {
+		if dst, err = decodeWindow(window, &head, &offset, groups, &slab, dst); err != nil {
 			return dst[:start], fmt.Errorf("batch from record %d on: window %d: %w", sequence, i, err)
 		}
 	}
@@ -117,9 +118,12 @@ func (d *BatchDecoder) group(encoded []byte) (*aggregate.Group, error) {
 }
 
 // decodeWindow appends a window's records; head is the first record's identity
-// and advances with each.
-func decodeWindow(window []byte, head *Record, groups []*aggregate.Group, slab *histogram.Slab, dst []Record) ([]Record, error) {
+// and advances with each. Offset is that of the clock of the last window that has
+// one.
+func decodeWindow(window []byte, head *Record, offset *int64, groups []*aggregate.Group, slab *histogram.Slab, dst []Record) ([]Record, error) {
 	head.Start, head.Duration, head.Revision = 0, 0, 0
+	head.Clock, head.Uptime = aggregate.ClockUnknown, 0
+	start := len(dst)
 	err := eachField(window, func(field protowire.Number, v uint64, b []byte) error {
 		switch field {
 		case windowStart:
@@ -128,6 +132,13 @@ func decodeWindow(window []byte, head *Record, groups []*aggregate.Group, slab *
 			head.Duration = int64(v)
 		case windowRevision:
 			head.Revision = uint32(v)
+		case windowClock:
+			// Of a quality that is not known yet nothing is known.
+			if v <= uint64(aggregate.ClockSynchronized) {
+				head.Clock = aggregate.Clock(v)
+			}
+		case windowOffset:
+			*offset += protowire.DecodeZigZag(v)
 		case windowGroup:
 			head.Group = nil
 			return eachField(b, func(field protowire.Number, v uint64, b []byte) error {
@@ -150,6 +161,12 @@ func decodeWindow(window []byte, head *Record, groups []*aggregate.Group, slab *
 		}
 		return nil
 	})
+	if head.Clock != aggregate.ClockUnknown {
+		for i := range dst[start:] { // wherever the fields stood
+			r := &dst[start+i]
+			r.Clock, r.Uptime = head.Clock, r.Start-*offset
+		}
+	}
 	return dst, err
 }
 
@@ -162,7 +179,10 @@ func decodeSummaries(items []byte, head *Record, slab *histogram.Slab, dst []Rec
 		varies := passed&1 != 0
 		next += passed >> 1
 		count += uint64(r.zigzag())
-		first := r.zigzag()
+		first := int64(0)
+		if count != 0 {
+			first = r.zigzag()
+		}
 		if r.err != nil {
 			return dst, r.err
 		}
@@ -175,7 +195,11 @@ func decodeSummaries(items []byte, head *Record, slab *histogram.Slab, dst []Rec
 		head.Sequence++
 		next++
 		if count == 0 {
-			return dst, fmt.Errorf("%s.%s: a summary of no samples", head.Group.Name, record.Series.Name)
+			if varies {
+				return dst, fmt.Errorf("%s.%s: a summary of no samples that differ", head.Group.Name, record.Series.Name)
+			}
+			record.Summary = aggregate.Summary{Absent: true, Histogram: histogram.New()}
+			continue
 		}
 		if !varies {
 			record.Summary.Constant(record.Series, first, count, slab)

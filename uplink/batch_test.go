@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"milepost/aggregate"
+	"milepost/aggregate/histogram"
 )
 
 var testGroups = []*aggregate.Group{
@@ -40,6 +41,8 @@ func drawWindows(t *rapid.T) []*aggregate.Window {
 	var windows []*aggregate.Window
 	for i := range rapid.IntRange(0, 4).Draw(t, "windows") {
 		w := aggregate.NewWindow(int64(i-1)*1e9, 1e9, rapid.Uint32().Draw(t, "revision"))
+		w.Clock = aggregate.Clock(rapid.IntRange(0, int(aggregate.ClockSynchronized)).Draw(t, "clock"))
+		w.ClockOffset = rapid.SampledFrom([]int64{0, 1, -5e9, 1_780_000_000e9, math.MaxInt64, math.MinInt64}).Draw(t, "offset")
 		for _, g := range testGroups {
 			if rapid.Bool().Draw(t, "skip "+g.Name) {
 				continue
@@ -52,6 +55,7 @@ func drawWindows(t *rapid.T) []*aggregate.Window {
 					c.Weights = append(c.Weights, rapid.Uint32Range(1, 1000).Draw(t, "weight"))
 				}
 				folder.Fold(&g.Series[j], c, w, &summaries[j])
+				summaries[j].Absent = summaries[j].Count == 0 && rapid.Bool().Draw(t, "absent")
 			}
 		}
 		windows = append(windows, w)
@@ -74,10 +78,20 @@ func TestBatchRoundTrip(t *testing.T) {
 				for i := range w.Groups {
 					g := &w.Groups[i]
 					for j, s := range g.Summaries {
-						if s.Count == 0 {
+						if s.Count == 0 && !s.Absent {
 							continue
 						}
-						want = append(want, Record{"car-1", boot, sequence, w.Start, w.Duration, w.Revision, g.Group, &g.Group.Series[j], s})
+						if s.Absent {
+							s = aggregate.Summary{Absent: true, Histogram: histogram.New()}
+						}
+						r := Record{
+							Device: "car-1", Boot: boot, Sequence: sequence, Start: w.Start, Duration: w.Duration, Revision: w.Revision,
+							Group: g.Group, Series: &g.Group.Series[j], Summary: s,
+						}
+						if w.Clock != aggregate.ClockUnknown {
+							r.Clock, r.Uptime = w.Clock, w.Start-w.ClockOffset
+						}
+						want = append(want, r)
 						sequence++
 					}
 				}
@@ -112,6 +126,12 @@ func FuzzBatchDecode(f *testing.F) {
 	folder.Fold(&g.Series[0], aggregate.Column{Values: []int64{1, 200, 0, -7}, Weights: []uint32{1, 2, 3, 300}}, w, &w.AddGroup(g)[0])
 	e.Add(w)
 	f.Add(append([]byte(nil), e.Take()...))
+	e.Add(w)
+	w = aggregate.NewWindow(2e9, 1e9, 0)
+	w.Stamp = aggregate.Stamp{Clock: aggregate.ClockUnset, ClockOffset: -5}
+	w.AddGroup(g)[0].Absent = true
+	e.Add(w)
+	f.Add(append([]byte(nil), e.Take()...))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		var d BatchDecoder
@@ -121,10 +141,13 @@ func FuzzBatchDecode(f *testing.F) {
 		}
 		for i := range records {
 			r := &records[i]
-			if n := r.Summary.Histogram.Count(); r.Summary.Count == 0 || (r.Series.Kind != aggregate.Float && n != r.Summary.Count) {
+			if n := r.Summary.Histogram.Count(); (r.Summary.Count == 0) != r.Summary.Absent || (r.Series.Kind != aggregate.Float && n != r.Summary.Count) {
 				t.Fatalf("record %d: %d samples, %d in the histogram", i, r.Summary.Count, n)
 			}
 			r.Value()
+			for _, encoding := range []Encoding{JSON, Protobuf, OTLP, CSV} {
+				encoding.AppendOne(nil, r)
+			}
 		}
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"milepost/aggregate"
 )
 
 // jsonRecord is the object that AppendJSON writes.
@@ -17,12 +19,15 @@ type jsonRecord struct {
 	Window   json.Number `json:"window"`
 	Duration json.Number `json:"duration"`
 	Revision uint32      `json:"revision"`
+	Clock    string      `json:"clock"`
+	Uptime   json.Number `json:"uptime"`
+	Moved    json.Number `json:"moved"`
 	Bus      string      `json:"bus"`
 	ID       *string     `json:"id"`
 	Message  string      `json:"message"`
 	Signal   string      `json:"signal"`
 	Unit     string      `json:"unit"`
-	Count    uint64      `json:"count"`
+	Count    *uint64     `json:"count"`
 	Min      *float64    `json:"min"`
 	Max      *float64    `json:"max"`
 	Sum      *float64    `json:"sum"`
@@ -45,7 +50,7 @@ func DecodeJSON(object []byte) (Record, error) {
 		return Record{}, fmt.Errorf("record: %w", err)
 	}
 	r, v := physicalRecord()
-	var errs [5]error
+	var errs [7]error
 	r.Device, r.Sequence, r.Revision = j.Device, j.Sequence, j.Revision
 	r.Boot, errs[0] = ParseBootID(j.Boot)
 	r.Start, errs[1] = parseSeconds(string(j.Window))
@@ -59,7 +64,17 @@ func DecodeJSON(object []byte) (Record, error) {
 		r.Group.ID, r.Group.HasID, r.Group.Extended, errs[3] = uint32(id), true, len(*j.ID) == 8, err
 	}
 	r.Series.Name, r.Series.Unit = j.Signal, j.Unit
-	r.Summary.Count = j.Count
+	if j.Clock != "" {
+		r.Clock, _ = aggregate.ParseClock(j.Clock)
+		r.Uptime, errs[5] = parseSeconds(string(j.Uptime))
+		if j.Moved != "" {
+			r.Moved, errs[6] = parseSeconds(string(j.Moved))
+		}
+	}
+	if j.Count == nil {
+		return Record{}, errors.New("record: no count: not a record")
+	}
+	r.Summary.Count = *j.Count
 	h := &r.Summary.Histogram
 	errs[4] = setScale(h, j.Scale)
 	h.Zero = j.Zero
@@ -69,9 +84,7 @@ func DecodeJSON(object []byte) (Record, error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		return Record{}, fmt.Errorf("record: %w", err)
 	}
-	if err := finishPhysical(&r, v); err != nil {
-		return Record{}, err
-	}
+	finishPhysical(&r, v)
 	return r, nil
 }
 

@@ -1,12 +1,15 @@
 package uplink
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"milepost/aggregate"
 )
 
 // DecodeOTLP appends the records of a request that Append wrote to dst, for
@@ -96,6 +99,7 @@ func decodePoint(point []byte) (Record, error) {
 	v.First = math.NaN()
 	h := &r.Summary.Histogram
 	h.Scale = 0
+	var flags uint64
 	err := eachField(point, func(field protowire.Number, n uint64, b []byte) (err error) {
 		switch field {
 		case pointAttributes:
@@ -133,15 +137,24 @@ func decodePoint(point []byte) (Record, error) {
 			v.Min = math.Float64frombits(n)
 		case pointMax:
 			v.Max = math.Float64frombits(n)
+		case pointFlags:
+			flags = n
 		case pointExemplar:
 			return eachField(b, func(field protowire.Number, n uint64, b []byte) error {
 				switch field {
 				case exemplarDouble:
 					v.Last = math.Float64frombits(n)
 				case exemplarAttributes:
-					key, _, number, err := decodeAttribute(b)
-					if key == otlpSequence {
+					key, text, number, err := decodeAttribute(b)
+					switch key {
+					case otlpSequence:
 						r.Sequence = number
+					case otlpClock:
+						r.Clock, _ = aggregate.ParseClock(text)
+					case otlpUptime:
+						r.Uptime = int64(number)
+					case otlpMoved:
+						r.Moved = int64(number)
 					}
 					return err
 				}
@@ -153,7 +166,11 @@ func decodePoint(point []byte) (Record, error) {
 	if err != nil {
 		return r, err
 	}
-	return r, finishPhysical(&r, v)
+	if r.Summary.Count == 0 && flags&noRecordedValue == 0 {
+		return r, errors.New("a point of no samples without the flag NO_RECORDED_VALUE")
+	}
+	finishPhysical(&r, v)
+	return r, nil
 }
 
 func decodeBuckets(message []byte) (offset int32, counts []uint64, err error) {

@@ -10,9 +10,9 @@ import (
 const CSVHeader = "window,bus,id,message,signal,unit,count,min,max,avg,sum,first,last"
 
 // AppendCSV appends the record as a row (RFC 4180) without its line's end. A
-// correction is a row like any other: the rows of a window add up.
+// correction is a row like any other: the rows of a window add up. Of a series
+// without samples the numbers behind the count are empty.
 func AppendCSV(dst []byte, r *Record) []byte {
-	v := r.Value()
 	dst = appendSeconds(dst, r.Start)
 	dst = appendCSVText(append(dst, ','), r.Group.Bus)
 	dst = r.AppendID(append(dst, ','))
@@ -20,6 +20,10 @@ func AppendCSV(dst []byte, r *Record) []byte {
 	dst = appendCSVText(append(dst, ','), r.Series.Name)
 	dst = appendCSVText(append(dst, ','), r.Series.Unit)
 	dst = strconv.AppendUint(append(dst, ','), r.Summary.Count, 10)
+	if r.Summary.Count == 0 {
+		return append(dst, ",,,,,,"...)
+	}
+	v := r.Value()
 	for _, x := range [...]float64{v.Min, v.Max, v.Avg(r.Summary.Count), v.Sum, v.First, v.Last} {
 		dst = appendCSVNumber(append(dst, ','), x)
 	}

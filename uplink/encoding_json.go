@@ -3,12 +3,13 @@ package uplink
 import (
 	"math"
 	"strconv"
+
+	"milepost/aggregate"
 )
 
 // AppendJSON appends the record as one flat JSON object. It allocates nothing
 // but what dst lacks.
 func AppendJSON(dst []byte, r *Record) []byte {
-	v := r.Value()
 	s := &r.Summary
 	dst = AppendJSONString(append(dst, `{"device":`...), r.Device)
 	dst = append(r.Boot.AppendString(append(dst, `,"boot":"`...)), '"')
@@ -18,6 +19,13 @@ func AppendJSON(dst []byte, r *Record) []byte {
 	if r.Revision > 0 {
 		dst = strconv.AppendUint(append(dst, `,"revision":`...), uint64(r.Revision), 10)
 	}
+	if r.Clock != aggregate.ClockUnknown {
+		dst = append(append(append(dst, `,"clock":"`...), r.Clock.String()...), '"')
+		dst = appendSeconds(append(dst, `,"uptime":`...), r.Uptime)
+		if r.Moved != 0 {
+			dst = appendSeconds(append(dst, `,"moved":`...), r.Moved)
+		}
+	}
 	dst = AppendJSONString(append(dst, `,"bus":`...), r.Group.Bus)
 	if r.Group.HasID {
 		dst = append(r.AppendID(append(dst, `,"id":"`...)), '"')
@@ -26,6 +34,10 @@ func AppendJSON(dst []byte, r *Record) []byte {
 	dst = AppendJSONString(append(dst, `,"signal":`...), r.Series.Name)
 	dst = AppendJSONString(append(dst, `,"unit":`...), r.Series.Unit)
 	dst = strconv.AppendUint(append(dst, `,"count":`...), s.Count, 10)
+	if s.Count == 0 {
+		return append(dst, `,"min":null,"max":null,"avg":null,"sum":null,"first":null,"last":null}`...)
+	}
+	v := r.Value()
 	dst = appendJSONNumber(append(dst, `,"min":`...), v.Min)
 	dst = appendJSONNumber(append(dst, `,"max":`...), v.Max)
 	dst = appendJSONNumber(append(dst, `,"avg":`...), v.Avg(s.Count))

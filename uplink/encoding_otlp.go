@@ -42,9 +42,12 @@ const (
 	pointZeroCount  = 7
 	pointPositive   = 8
 	pointNegative   = 9
+	pointFlags      = 10
 	pointExemplar   = 11
 	pointMin        = 12
 	pointMax        = 13
+
+	noRecordedValue = 1 // DataPointFlags
 
 	bucketsOffset = 1 // ExponentialHistogramDataPoint.Buckets
 	bucketsCounts = 2
@@ -70,6 +73,9 @@ const (
 	otlpID       = "id"
 	otlpRevision = "milepost.revision"
 	otlpSequence = "milepost.seq"
+	otlpClock    = "milepost.clock"
+	otlpUptime   = "milepost.uptime_nano"
+	otlpMoved    = "milepost.moved_nano"
 )
 
 // appendOTLP appends the records as one ExportMetricsServiceRequest: a resource
@@ -78,7 +84,8 @@ const (
 //
 // A record's sequence is not an attribute of its point, where it would start a
 // new time series with every point, but of the point's exemplar, which holds
-// the last value.
+// the last value; and so is what is known of its clock. A series without samples
+// is a point with the flag NO_RECORDED_VALUE.
 func appendOTLP(dst []byte, records []Record) []byte {
 	for len(records) > 0 {
 		n := 1
@@ -151,7 +158,11 @@ func appendMetric(dst []byte, records []Record, i int, next []int) []byte {
 }
 
 func appendPoint(dst []byte, r *Record) []byte {
-	v := r.Value()
+	absent := r.Summary.Count == 0
+	v := aggregate.Value{Last: math.NaN()}
+	if !absent {
+		v = r.Value()
+	}
 	h := &r.Summary.Histogram
 	dst = appendAttribute(dst, pointAttributes, otlpBus, r.Group.Bus)
 	if r.Group.HasID {
@@ -164,18 +175,33 @@ func appendPoint(dst []byte, r *Record) []byte {
 	dst = appendFixed(dst, pointStart, uint64(r.Start))
 	dst = appendFixed(dst, pointTime, uint64(r.Start+r.Duration))
 	dst = appendFixed(dst, pointCount, r.Summary.Count)
-	dst = appendPresentDouble(dst, pointSum, v.Sum)
+	if !absent {
+		dst = appendPresentDouble(dst, pointSum, v.Sum)
+	}
 	if h.Scale != 0 {
 		dst = appendZigzag(appendTag(dst, pointScale, wireVarint), int64(h.Scale))
 	}
 	dst = appendFixed(dst, pointZeroCount, h.Zero)
 	dst = appendBuckets(dst, pointPositive, &h.Positive)
 	dst = appendBuckets(dst, pointNegative, &h.Negative)
+	if absent {
+		dst = append(appendTag(dst, pointFlags, wireVarint), noRecordedValue)
+	}
 	dst, at := openShort(appendTag(dst, pointExemplar, wireBytes))
 	dst = appendFixed(dst, exemplarTime, uint64(r.Start+r.Duration))
 	dst = appendPresentDouble(dst, exemplarDouble, v.Last)
 	dst = appendIntAttribute(dst, exemplarAttributes, otlpSequence, r.Sequence)
+	if r.Clock != aggregate.ClockUnknown {
+		dst = appendAttribute(dst, exemplarAttributes, otlpClock, r.Clock.String())
+		dst = appendIntAttribute(dst, exemplarAttributes, otlpUptime, uint64(r.Uptime))
+		if r.Moved != 0 {
+			dst = appendIntAttribute(dst, exemplarAttributes, otlpMoved, uint64(r.Moved))
+		}
+	}
 	dst = closeShort(dst, at)
+	if absent {
+		return dst
+	}
 	dst = appendPresentDouble(dst, pointMin, v.Min)
 	return appendPresentDouble(dst, pointMax, v.Max)
 }

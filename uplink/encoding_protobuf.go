@@ -36,6 +36,9 @@ const (
 	recordLast      = 17
 	recordExtended  = 18
 	recordRevision  = 19
+	recordClock     = 20
+	recordUptime    = 21
+	recordMoved     = 22
 
 	histogramScale    = 1
 	histogramZero     = 2
@@ -50,7 +53,6 @@ const (
 // AppendProtobuf appends the record as a message milepost.v1.Record. It
 // allocates nothing but what dst lacks.
 func AppendProtobuf(dst []byte, r *Record) []byte {
-	v := r.Value()
 	dst = appendText(dst, recordDevice, r.Device)
 	dst = append(appendTag(dst, recordBoot, wireBytes), byte(len(r.Boot)))
 	dst = append(dst, r.Boot[:]...)
@@ -64,20 +66,32 @@ func AppendProtobuf(dst []byte, r *Record) []byte {
 	dst = appendText(dst, recordMessage, r.Group.Name)
 	dst = appendText(dst, recordSignal, r.Series.Name)
 	dst = appendText(dst, recordUnit, r.Series.Unit)
-	dst = appendUint(dst, recordCount, r.Summary.Count)
-	dst = appendDouble(dst, recordMin, v.Min)
-	dst = appendDouble(dst, recordMax, v.Max)
-	dst = appendDouble(dst, recordSum, v.Sum)
-	dst = appendTag(dst, recordHistogram, wireBytes)
-	dst, at := openShort(dst)
-	dst = closeShort(appendHistogram(dst, &r.Summary.Histogram), at)
-	dst = appendWideDouble(dst, recordFirst, v.First)
-	dst = appendWideDouble(dst, recordLast, v.Last)
+	// Present even if 0: a record that was cut short has none.
+	dst = binary.AppendUvarint(appendTag(dst, recordCount, wireVarint), r.Summary.Count)
+	if r.Summary.Count != 0 {
+		v := r.Value()
+		dst = appendDouble(dst, recordMin, v.Min)
+		dst = appendDouble(dst, recordMax, v.Max)
+		dst = appendDouble(dst, recordSum, v.Sum)
+		dst = appendTag(dst, recordHistogram, wireBytes)
+		var at int
+		dst, at = openShort(dst)
+		dst = closeShort(appendHistogram(dst, &r.Summary.Histogram), at)
+		dst = appendWideDouble(dst, recordFirst, v.First)
+		dst = appendWideDouble(dst, recordLast, v.Last)
+	}
 	if r.Group.Extended {
 		dst = append(protowire.AppendTag(dst, recordExtended, wireVarint), 1)
 	}
 	if r.Revision != 0 {
 		dst = protowire.AppendVarint(protowire.AppendTag(dst, recordRevision, wireVarint), uint64(r.Revision))
+	}
+	if r.Clock != aggregate.ClockUnknown {
+		dst = protowire.AppendVarint(protowire.AppendTag(dst, recordClock, wireVarint), uint64(r.Clock))
+		dst = appendZigzag(protowire.AppendTag(dst, recordUptime, wireVarint), r.Uptime) // optional
+		if r.Moved != 0 {
+			dst = appendZigzag(protowire.AppendTag(dst, recordMoved, wireVarint), r.Moved)
+		}
 	}
 	return dst
 }
@@ -138,6 +152,7 @@ func appendWideDouble(dst []byte, field protowire.Number, v float64) []byte {
 // fields are passed over.
 func DecodeRecord(message []byte) (Record, error) {
 	r, v := physicalRecord()
+	counted := false
 	err := eachField(message, func(field protowire.Number, n uint64, b []byte) error {
 		switch field {
 		case recordDevice:
@@ -163,7 +178,7 @@ func DecodeRecord(message []byte) (Record, error) {
 		case recordUnit:
 			r.Series.Unit = string(b)
 		case recordCount:
-			r.Summary.Count = n
+			r.Summary.Count, counted = n, true
 		case recordMin:
 			v.Min = math.Float64frombits(n)
 		case recordMax:
@@ -180,15 +195,24 @@ func DecodeRecord(message []byte) (Record, error) {
 			r.Group.Extended = n != 0
 		case recordRevision:
 			r.Revision = uint32(n)
+		case recordClock:
+			if n <= uint64(aggregate.ClockSynchronized) {
+				r.Clock = aggregate.Clock(n)
+			}
+		case recordUptime:
+			r.Uptime = protowire.DecodeZigZag(n)
+		case recordMoved:
+			r.Moved = protowire.DecodeZigZag(n)
 		}
 		return nil
 	})
 	if err != nil {
 		return Record{}, fmt.Errorf("record: %w", err)
 	}
-	if err := finishPhysical(&r, v); err != nil {
-		return Record{}, err
+	if !counted {
+		return Record{}, errors.New("record: no count: not a record, or one that was cut short")
 	}
+	finishPhysical(&r, v)
 	return r, nil
 }
 
@@ -255,13 +279,17 @@ func physicalRecord() (Record, *aggregate.Value) {
 	}, new(aggregate.Value)
 }
 
-func finishPhysical(r *Record, v *aggregate.Value) error {
-	if r.Summary.Count == 0 {
-		return errors.New("record: no samples: not a record, or one that was cut short")
+// finishPhysical puts the values into a record that is otherwise complete.
+func finishPhysical(r *Record, v *aggregate.Value) {
+	if r.Clock == aggregate.ClockUnknown {
+		r.Uptime, r.Moved = 0, 0 // of a quality that is not known yet
 	}
 	s := &r.Summary
+	if s.Count == 0 {
+		*s = aggregate.Summary{Absent: true, Histogram: histogram.New()}
+		return
+	}
 	s.Min, s.Max = int64(math.Float64bits(v.Min)), int64(math.Float64bits(v.Max))
 	s.First, s.Last = int64(math.Float64bits(v.First)), int64(math.Float64bits(v.Last))
 	s.Sum.Terms = []float64{v.Sum}
-	return nil
 }

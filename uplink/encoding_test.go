@@ -34,9 +34,8 @@ var golden = map[uplink.Encoding]string{
 }
 
 func TestGolden(t *testing.T) {
-	for encoding, name := range golden {
+	f := func(name string, got []byte) {
 		path := filepath.Join("testdata", name)
-		got := encoding.Append(nil, uplinktest.Records(1, 20))
 		if *update {
 			if err := os.WriteFile(path, got, 0o644); err != nil {
 				t.Fatal(err)
@@ -50,6 +49,10 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%s differs from what was written before:\n%s", path, cmp.Diff(string(want), string(got)))
 		}
 	}
+	for encoding, name := range golden {
+		f(name, encoding.Append(nil, uplinktest.Records(1, 20)))
+		f("clock-"+name, encoding.Append(nil, uplinktest.ClockRecords()))
+	}
 }
 
 // TestSchema holds the JSON sample against the schema file.
@@ -60,6 +63,7 @@ func TestSchema(t *testing.T) {
 			Pattern string
 		}
 		Required []string
+		Else     struct{ Required []string } // of those with samples
 	}
 	content, err := os.ReadFile(filepath.Join("schema", "record.schema.json"))
 	if err != nil {
@@ -91,7 +95,10 @@ func TestSchema(t *testing.T) {
 		}
 		return false
 	}
-	for line := range bytes.Lines(uplink.JSON.Append(nil, uplinktest.Records(1, 100))) {
+	if len(schema.Else.Required) == 0 {
+		t.Error("no histogram is required of records with samples")
+	}
+	for line := range bytes.Lines(uplink.JSON.Append(nil, append(uplinktest.Records(1, 100), uplinktest.ClockRecords()...))) {
 		var object map[string]any
 		if err := json.Unmarshal(line, &object); err != nil {
 			t.Fatalf("%s: %v", line, err)
@@ -105,7 +112,11 @@ func TestSchema(t *testing.T) {
 				t.Errorf("%s: %q does not match %s", key, text, p.Pattern)
 			}
 		}
-		for _, key := range schema.Required {
+		required := schema.Required
+		if object["count"] != 0. {
+			required = append(slices.Clone(required), schema.Else.Required...)
+		}
+		for _, key := range required {
 			if _, ok := object[key]; !ok {
 				t.Errorf("%s is missing in %s", key, line)
 			}
@@ -153,6 +164,13 @@ var drawRecord = rapid.Custom(func(t *rapid.T) uplink.Record {
 			Histogram: h,
 		},
 	}
+	if r.Clock = aggregate.Clock(rapid.IntRange(0, 3).Draw(t, "clock")); r.Clock != aggregate.ClockUnknown {
+		r.Uptime = rapid.Int64().Draw(t, "uptime")
+		r.Moved = rapid.SampledFrom([]int64{0, -1, 1_780_000_000_123_456_000}).Draw(t, "moved")
+	}
+	if rapid.IntRange(0, 9).Draw(t, "absent") == 0 {
+		r.Summary = aggregate.Summary{Absent: true, Histogram: histogram.New()}
+	}
 	copy(r.Boot[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "boot"))
 	return r
 })
@@ -188,6 +206,12 @@ func TestOTLPKeepsKeysAndPoints(t *testing.T) {
 			want[i].Boot[0]++ // another resource
 		}
 	}
+	otlpKeepsKeysAndPoints(t, want)
+	otlpKeepsKeysAndPoints(t, uplinktest.ClockRecords())
+}
+
+func otlpKeepsKeysAndPoints(t *testing.T, want []uplink.Record) {
+	t.Helper()
 	got, err := uplink.DecodeOTLP(uplink.OTLP.Append(nil, want), nil)
 	if err != nil {
 		t.Fatal(err)

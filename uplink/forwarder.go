@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"milepost/aggregate"
 	"milepost/uplink/spool"
 )
 
@@ -107,6 +108,9 @@ type ForwarderOptions struct {
 	// take and (with a nil record) of each entry that cannot be decoded, before
 	// it is passed over. Neither record nor entry may be kept.
 	Quarantine func(entry spool.Entry, record *Record, cause error)
+	// Clock, if set, tells the quality of the device's clock when a certificate is
+	// refused for its dates, so that the error can say whose fault it is.
+	Clock func() aggregate.Clock
 	// Logger is told when the sink goes down and comes up again.
 	Logger *slog.Logger
 }
@@ -126,6 +130,7 @@ type Forwarder struct {
 	transactional Transactional        // nil unless ExactlyOnce
 	traffic       func() (a, b uint64) // nil where the sink does not count
 	trafficSeen   uint64
+	retry         chan struct{} // has a token if the sink is to be tried at once
 
 	stats   counters
 	backoff Backoff
@@ -165,7 +170,7 @@ func NewPriorityForwarder(classes []Class, sink Sink, o ForwarderOptions) *Forwa
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	f := &Forwarder{sink: sink, o: o, logger: o.Logger, backoff: Backoff{Min: o.MinBackoff, Max: o.MaxBackoff}}
+	f := &Forwarder{sink: sink, o: o, logger: o.Logger, backoff: Backoff{Min: o.MinBackoff, Max: o.MaxBackoff}, retry: make(chan struct{}, 1)}
 	for _, c := range classes {
 		c.Name = cmp.Or(c.Name, "records")
 		f.lanes = append(f.lanes, &lane{Class: c, backoff: Backoff{Min: o.MinBackoff, Max: o.MaxBackoff}})
@@ -220,6 +225,17 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		default:
 			return nil
 		}
+	}
+}
+
+// Retry ends the pause after a failure, because its cause may be gone: the clock
+// was set, or the link has come back. A try that is under way and fails is repeated
+// at once, as it may have begun too early. A pause that the receiver has asked for
+// is kept. It is safe to call at any time.
+func (f *Forwarder) Retry() {
+	select {
+	case f.retry <- struct{}{}:
+	default:
 	}
 }
 

@@ -66,6 +66,10 @@ func (f *Forwarder) try(ctx context.Context, from, to int) error {
 	doubt := false    // whether the transaction was committed
 	var refused error // what the sink said about the records
 	for {
+		select {
+		case <-f.retry: // this is the try that was asked for
+		default:
+		}
 		var err error
 		if doubt {
 			// Whatever the error was, the transaction may have been committed.
@@ -171,6 +175,9 @@ func (f *Forwarder) failed(ctx context.Context, cause error) error {
 		return f.hopeless(cause)
 	}
 	now := time.Now()
+	if f.o.Clock != nil {
+		cause = explainClock(cause, f.o.Clock(), now)
+	}
 	pause := f.backoff.Failed(now, cause)
 	if f.backoff.Tries() == 1 {
 		f.logger.Warn("sink is down", "sink", f.o.Name, "cause", cause)
@@ -185,10 +192,16 @@ func (f *Forwarder) failed(ctx context.Context, cause error) error {
 		pause = min(pause, left)
 	}
 	f.stats.down(cause, now.Add(pause))
+	retry := f.retry
+	if retryAfter(cause) > 0 {
+		retry = nil // the receiver knows why it asks for the pause
+	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return nil
+	case <-retry:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -46,7 +46,14 @@ type Record struct {
 	// for a correction (see aggregate.Window).
 	Start, Duration int64
 	Revision        uint32
-	// Group and Series say what was summarised, Summary how.
+	// Clock says how far Start can be trusted. Where it is known, Uptime is what
+	// the boot clock (CLOCK_BOOTTIME) said at the window's start, in nanoseconds,
+	// and Moved how much was added to Start since, because a better clock was
+	// learnt later in the same boot: Start-Moved is a multiple of Duration.
+	Clock         aggregate.Clock
+	Uptime, Moved int64
+	// Group and Series say what was summarised, Summary how. A Summary without
+	// samples is Absent: it says that the series has none from this window on.
 	Group   *aggregate.Group
 	Series  *aggregate.Series
 	Summary aggregate.Summary

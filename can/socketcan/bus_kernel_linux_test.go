@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -126,7 +127,13 @@ func TestKernelBus(t *testing.T) {
 		t.Fatalf("%+v", f)
 	}
 
-	// Removed and made anew, several times.
+	// Removed and made anew, several times, without leaving anything behind.
+	files, routines := openFiles(t), runtime.NumGoroutine()
+	defer func() {
+		if n, m := openFiles(t), runtime.NumGoroutine(); n > files || m > routines {
+			t.Errorf("%d files and %d goroutines, before %d and %d", n, m, files, routines)
+		}
+	}()
 	for round := range 3 {
 		peer.send(0x102, 3)
 		if err := removeLink("vcan0"); err != nil {
@@ -141,7 +148,8 @@ func TestKernelBus(t *testing.T) {
 		if h.Errors != (ErrorCounters{}) {
 			t.Errorf("errors %+v", h.Errors)
 		}
-		peer = newSender(t, "vcan0")
+		unix.Close(peer.fd)
+		peer.fd = newSender(t, "vcan0").fd
 		peer.sendFD(0x101, 0, make([]byte, 20))
 		if f := next(t, received); f.ID != 0x101 || f.Stream != 0 || f.Len != 20 {
 			t.Fatalf("%+v", f)

@@ -108,6 +108,9 @@ func (c *configuration) applyController() error {
 	if c.link.Bitrate == 0 && c.o.Bitrate == 0 {
 		return fmt.Errorf("interface %s: no bit rate is set, and a wrong one disturbs the bus: configure the bus's bit rate, such as 500000", c.name)
 	}
+	if c.o.fd() && c.o.DataBitrate == 0 && c.link.DataBitrate == 0 {
+		return fmt.Errorf("interface %s: CAN FD needs a bit rate for its data, and none is set: configure the bus's, such as 2000000", c.name)
+	}
 	if !(modesDiffer || timingDiffers || dataDiffers || restartDiffers) {
 		return nil
 	}
@@ -271,7 +274,7 @@ func explain(name, doing string, err error) error {
 	case errors.Is(err, unix.ENODEV):
 		hint = "there is no such interface; " + otherInterfaces()
 	case errors.Is(err, unix.EOPNOTSUPP):
-		hint = "the controller's driver does not have this"
+		hint = "the controller's driver does not have this, or not all of it"
 	case errors.Is(err, unix.EDOM), errors.Is(err, unix.ERANGE):
 		hint = "the controller's clock cannot make this bit rate or sample point"
 	case errors.Is(err, unix.EINVAL):

@@ -282,7 +282,6 @@ func rename(t testing.TB, from, to string) {
 	}
 }
 
-
 // dropRights runs f without CAP_NET_ADMIN, on a thread that ends with it.
 func dropRights(t *testing.T, f func()) {
 	t.Helper()

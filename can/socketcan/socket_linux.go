@@ -279,7 +279,8 @@ func (s *Socket) gather() error {
 	return nil
 }
 
-// ended says why there can be no waiting for frames.
+// ended says why there is no more waiting for frames: the runtime's own error for a
+// closed file is none that can be compared with.
 func (s *Socket) ended(err error) error {
 	select {
 	case <-s.closed:
@@ -297,7 +298,10 @@ func (s *Socket) SetReadDeadline(t time.Time) error {
 	} else {
 		s.deadline.Store(t.UnixNano())
 	}
-	return s.file.SetReadDeadline(t)
+	if err := s.file.SetReadDeadline(t); err != nil {
+		return s.ended(err)
+	}
+	return nil
 }
 
 // Close ends a Read that is waiting.

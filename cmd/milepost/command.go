@@ -39,7 +39,7 @@ type command struct {
 
 // commands in the order of the list.
 func commands() []*command {
-	return []*command{runCommand, replayCommand, decodeCommand, lintCommand, checkCommand, spoolCommand, statusCommand, versionCommand}
+	return []*command{runCommand, replayCommand, decodeCommand, lintCommand, checkCommand, spoolCommand, statusCommand, boardsCommand, versionCommand}
 }
 
 // usageError is a mistake in the command line.

@@ -296,6 +296,9 @@ func (f *replayFlags) sinks(c *config.Config, speed float64) ([]config.Sink, err
 func (f *replayFlags) fingerprint(r *gateway.Replay) ([]byte, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%v %v %v %v %v %v %s %s\n", r.Window, r.Lateness, r.ClockStep, r.Mirrors, r.Refresh, r.KeepOverlap, f.databases.match, f.databases.notAvailable)
+	if r.Refresh > 0 {
+		fmt.Fprintln(h, "series that end are told") // since this is so, there are other records
+	}
 	for _, rule := range r.Priorities { // they decide the order within a window
 		fmt.Fprintf(h, "%q\n", rule)
 	}

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"milepost/cmd/internal/clock"
 	"milepost/cmd/internal/config"
 	"milepost/cmd/internal/gateway"
 	"milepost/cmd/internal/metrics"
@@ -46,6 +48,7 @@ type service struct {
 	path   string
 	config *config.Config // in force
 	live   *gateway.Live
+	clock  *clock.Clock
 	log    *slog.Logger
 	notify systemd.Notifier
 	// filter gives a bus other kernel filters.
@@ -84,9 +87,15 @@ func (s *service) build() error {
 	if err != nil {
 		return err
 	}
-	boot, err := gateway.NewBoot(c.Spool.Dir, gateway.KernelBoot())
+	boot, earlier, err := gateway.NewBoot(c.Spool.Dir, gateway.KernelBoot())
+	if errors.Is(err, gateway.ErrReplay) {
+		return err
+	}
 	if err != nil {
 		s.log.Warn("the records' boot ID is made up", "cause", err)
+	}
+	if s.clock, err = clock.Open(clock.Options{Table: filepath.Join(c.Spool.Dir, "clocks"), Boot: boot, Earlier: earlier, Logger: s.log}); err != nil {
+		return err
 	}
 	s.live = &gateway.Live{
 		Options: gateway.Options{
@@ -101,6 +110,7 @@ func (s *service) build() error {
 			MemoryBytes: int64(c.Spool.Memory), QuarantineBytes: int64(c.Spool.Quarantine),
 		},
 		Priorities: c.Priorities, Sinks: c.Sinks, Drain: c.Power.Drain,
+		Clock: s.clock, HoldBack: c.HoldBack,
 		Logger: s.log,
 	}
 	if c.Spool.Compression == config.CompressionZstd {
@@ -134,6 +144,7 @@ func (s *service) run(ctx context.Context) error {
 	var around sync.WaitGroup
 	outer, end := context.WithCancel(context.Background())
 	var stops []func()
+	around.Go(func() { s.clock.Run(outer) })
 	s.live.Ready = func() {
 		stop, err := status.Serve(s.live.Dir(), s.live.Report)
 		if err != nil {
@@ -238,6 +249,8 @@ func unchangeable(old, new *config.Config) (keys []string) {
 		{"window", old.Window, new.Window},
 		{"lateness", old.Lateness, new.Lateness},
 		{"clock_step", old.ClockStep, new.ClockStep},
+		{"hold_back", old.HoldBack, new.HoldBack},
+		{"sensors", old.Sensors, new.Sensors},
 		{"buses", withoutDatabases(old.Buses), withoutDatabases(new.Buses)},
 		{"dedup.unchanged", old.Dedup.Unchanged, new.Dedup.Unchanged},
 		{"dedup.mirrors", old.Dedup.Mirrors, new.Dedup.Mirrors},

@@ -79,6 +79,9 @@ func writeStatus(w io.Writer, r *status.Report, now time.Time) {
 			fmt.Fprintf(w, "%14s  %s\n", gateway.Grouped(lost.frames), lost.what)
 		}
 	}
+	if r.Clock != "" {
+		fmt.Fprintf(w, "%14s  the clock is %s\n", "", r.Clock)
+	}
 	for i := range r.Buses {
 		writeBusStatus(w, &r.Buses[i], now)
 	}

@@ -5,6 +5,7 @@ package uplinktest
 
 import (
 	"math"
+	"slices"
 
 	"milepost/aggregate"
 	"milepost/aggregate/histogram"
@@ -97,4 +98,32 @@ func summary(series *aggregate.Series, seed uint64) aggregate.Summary {
 		s.Sum.Low = uint64(sum)
 	}
 	return s
+}
+
+// ClockRecords are ten of the Records as a live gateway makes them: of a clock
+// that was not set and of which nothing was learnt, that was set, that was
+// synchronized, and of one that was learnt later, so that they were moved; the
+// fifth of each kind says that its series has no samples any more.
+func ClockRecords() []uplink.Record {
+	const uptime = 42_000_000_000
+	records := Records(1, 20)
+	for i := range records {
+		r := &records[i]
+		r.Uptime = uptime + int64(i/5)*1_000_000_000 + 250_000_000
+		switch i / 5 {
+		case 0:
+			r.Clock, r.Start = aggregate.ClockUnset, 42_000_000_000
+		case 1:
+			r.Clock = aggregate.ClockSet
+		case 2:
+			r.Clock = aggregate.ClockSynchronized
+		case 3:
+			r.Clock, r.Moved = aggregate.ClockSynchronized, 1_779_999_958_123_456_000
+			r.Start = 45_000_000_000 + r.Moved
+		}
+		if i%5 == 4 {
+			r.Summary = aggregate.Summary{Absent: true, Histogram: histogram.New()}
+		}
+	}
+	return slices.DeleteFunc(records, func(r uplink.Record) bool { return r.Sequence%2 == 0 && r.Summary.Count != 0 })
 }

@@ -29,6 +29,11 @@ func (c *Config) check(d *decoder, n *yaml.Node) {
 	}
 	d.unique(names, "bus", at(n, "buses"))
 	c.checkMirrors(d, names, at(n, "dedup", "mirrors"))
+	sensors := make([]string, len(c.Sensors))
+	for i := range c.Sensors {
+		sensors[i] = c.Sensors[i].Name
+	}
+	d.unique(sensors, "sensor", at(n, "sensors"))
 	names = make([]string, len(c.Sinks))
 	for i, s := range c.Sinks {
 		names[i] = s.Name
@@ -100,11 +105,7 @@ func (s *Sink) check(d *decoder, n *yaml.Node) {
 	if s.Type == "" {
 		return
 	}
-	for _, f := range s.fields() {
-		if key, _ := entry(n, f.key); key != nil && !f.belongsTo(s.Type) {
-			d.problem(key, "%s is for sinks of type %s, not %s", f.key, alternatives(typeNames(f.only)), s.Type)
-		}
-	}
+	d.foreignKeys(s, "sinks", string(s.Type), n)
 	needed := "url"
 	if s.Type == SinkFile {
 		needed = "path"
@@ -117,10 +118,18 @@ func (s *Sink) check(d *decoder, n *yaml.Node) {
 	}
 }
 
-func (f *field) belongsTo(t SinkType) bool { return len(f.only) == 0 || slices.Contains(f.only, t) }
+// foreignKeys notes the keys that belong to other types of a section.
+func (d *decoder) foreignKeys(s section, what, is string, n *yaml.Node) {
+	for _, f := range s.fields() {
+		if key, _ := entry(n, f.key); key != nil && len(f.only) > 0 && !slices.Contains(f.only, is) {
+			d.problem(key, "%s is for %s of type %s, not %s", f.key, what, alternatives(f.only), is)
+		}
+	}
+}
 
-func typeNames(types []SinkType) (names []string) {
-	for _, t := range types {
+// types lists types for field.only.
+func types[T ~string](all ...T) (names []string) {
+	for _, t := range all {
 		names = append(names, string(t))
 	}
 	return names

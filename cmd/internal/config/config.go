@@ -28,13 +28,16 @@ type Config struct {
 	// Lateness is how far behind the newest window a window stays open.
 	Lateness time.Duration
 	// ClockStep is how far back time must jump for the clock to count as set.
-	ClockStep    time.Duration
+	ClockStep time.Duration
+	// HoldBack is how long nothing is sent at the start while the time is not known.
+	HoldBack     time.Duration
 	Match        Match
 	NotAvailable NotAvailable
 	// DBC are the databases of all buses.
-	DBC   []string
-	Buses []Bus
-	Dedup Dedup
+	DBC     []string
+	Buses   []Bus
+	Dedup   Dedup
+	Sensors []Sensor
 	// Priorities say how important signals are: the first rule that matches counts.
 	Priorities []PriorityRule
 	Spool      Spool
@@ -46,8 +49,20 @@ type Config struct {
 
 // Power says what happens when the vehicle is switched off.
 type Power struct {
+	// Ignition is the line that says whether the vehicle is on; none if its Line is
+	// empty.
+	Ignition Ignition
 	// Drain is how long a stop waits for the sinks.
 	Drain time.Duration
+	// Off is run when the ignition is off and everything is stored; empty for
+	// nothing: then the gateway waits for the ignition.
+	Off []string
+}
+
+// Ignition is a line, and how long it must be off to count.
+type Ignition struct {
+	Line
+	Hold time.Duration
 }
 
 // Match says how frames find their message in a database.

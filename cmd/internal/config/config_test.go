@@ -168,7 +168,7 @@ func TestParseErrors(t *testing.T) {
 		{"priorities: [{priority: high}]", `1:14: this matches every signal: give a bus, a message or a signal`},
 		{"priorities:\n- signal: \"Brake[\"\n  priority: urgent", "2:11: signal: want a name or a pattern such as Brake*, not \"Brake[\"\nm.yaml:3:13: priority: want low, normal or high, not \"urgent\""},
 		{"priorities:\n- {bus: \"\", signal: \"a\\n*\"}", "2:9: bus: want a name or a pattern such as Brake*, not \"\"\nm.yaml:2:21: signal: want a name or a pattern such as Brake*, not \"a\\n*\""},
-		{"priorities:\n- {name: can0}", "2:3: this matches every signal: give a bus, a message or a signal\nm.yaml:2:4: unknown key \"name\"; it belongs to buses or sinks"},
+		{"priorities:\n- {name: can0}", "2:3: this matches every signal: give a bus, a message or a signal\nm.yaml:2:4: unknown key \"name\"; it belongs to buses, sensors, sensors.inputs or sinks"},
 		// Sinks.
 		{"sinks:\n- name: a", `2:3: type is missing here: file, mqtt, kafka or http`},
 		{"sinks:\n- name: a\n  type: amqp", `3:9: type: want file, mqtt, kafka or http, not "amqp"`},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -62,7 +63,7 @@ func exampleLines(n nest, indent string) (lines []string) {
 	for _, example := range n.examples() {
 		first := true
 		for _, f := range example.fields() {
-			if s, ok := example.(*Sink); ok && !f.belongsTo(s.Type) {
+			if s, ok := example.(typed); ok && len(f.only) > 0 && !slices.Contains(f.only, s.kind()) {
 				continue
 			}
 			text, seen := shown[f.key]

@@ -42,7 +42,7 @@ func Markdown() []byte {
 		for _, f := range s.fields() {
 			meaning := f.doc
 			if len(f.only) > 0 {
-				meaning += " (" + alternatives(typeNames(f.only)) + ")"
+				meaning += " (" + alternatives(f.only) + ")"
 			}
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.key, f.value.want(), markdownDefault(f), meaning)
 		}

@@ -31,7 +31,7 @@ func defaults() *Config {
 			Memory:      4 << 20,
 			Quarantine:  16 << 20,
 		},
-		Power: Power{Drain: 10 * time.Second},
+		Power: Power{Ignition: Ignition{Line: newLine(), Hold: 2 * time.Second}, Drain: 10 * time.Second},
 		Log:   Log{Level: slog.LevelInfo, Format: LogText},
 	}
 }
@@ -88,6 +88,8 @@ func (c *Config) fields() []field {
 			doc: "How far behind the newest window a window of a log stays open. What comes later is counted and sent as a correction. The frames of a live bus come in order, and its windows are closed at once."},
 		{key: "clock_step", value: duration(&c.ClockStep, time.Millisecond, forever),
 			doc: "When time jumps back by more than this, the clock has been set, and what follows is not late. Must be more than lateness."},
+		{key: "hold_back", value: duration(&c.HoldBack, 0, 24*time.Hour),
+			doc: "How long a gateway that does not know the time yet waits for NTP or GNSS before it sends anything, 0 for not at all. What is sent before has \"clock\": \"unset\", and a wrong time; what is sent later has the right one."},
 		{key: "match", value: enum(&c.Match, MatchAuto, MatchExact, MatchJ1939),
 			doc: "How a frame finds its message in a database: by its whole arbitration ID (exact), by its J1939 PGN (j1939), or by what each database says about itself (auto)."},
 		{key: "not_available", value: enum(&c.NotAvailable, NotAvailableMissing, NotAvailableKeep),
@@ -99,6 +101,8 @@ func (c *Config) fields() []field {
 			doc: "The buses. A gateway reads those that are listed; a log may have others, which have the databases of all buses."},
 		{key: "dedup", value: group{&c.Dedup},
 			doc: "What is left out because it says nothing new. All of it is counted."},
+		{key: "sensors", value: listOf(&c.Sensors, newSensor, exampleSensors()...),
+			doc: "What is measured beside the buses. One that is missing or fails is tried again until it works."},
 		{key: "priorities", value: listOf(&c.Priorities, newPriorityRule,
 			PriorityRule{Signal: "Brake*", Priority: PriorityHigh}, PriorityRule{Bus: "can1", Message: "Seat*", Priority: PriorityLow}),
 			doc: "How important signals are: the first item that matches counts, and what none matches is normal. The less important make room for the others in a full spool, and wait in a budget's steps."},
@@ -148,9 +152,19 @@ func (b *Bus) fields() []field {
 
 func (p *Power) fields() []field {
 	return []field{
+		{key: "ignition", value: group{&p.Ignition},
+			doc: "The line that says whether the vehicle is on. While it is off, nothing is collected. Without such a line, the gateway is on."},
 		{key: "drain", value: duration(&p.Drain, 0, time.Hour),
 			doc: "How long a stop waits for the sinks to get what is stored. What they don't get waits for the next start."},
+		{key: "off", value: texts{&p.Off, text}, absent: "wait for the ignition", example: "[systemctl, poweroff]",
+			doc: "A command and its arguments, run when the ignition is off and everything is stored."},
 	}
+}
+
+func (g *Ignition) fields() []field {
+	return append(g.Line.fields(),
+		field{key: "hold", value: duration(&g.Hold, 0, time.Hour),
+			doc: "How long it must be off to count: cranking the engine may cut it."})
 }
 
 func (d *Dedup) fields() []field {

@@ -7,10 +7,12 @@ import (
 	"milepost/uplink"
 )
 
+func (s *Sink) kind() string { return string(s.Type) }
+
 func (s *Sink) fields() []field {
-	remote, brokers := []SinkType{SinkMQTT, SinkKafka, SinkHTTP}, []SinkType{SinkMQTT, SinkKafka}
-	topics := []SinkType{SinkMQTT, SinkKafka, SinkHTTP}
-	files, mqtt, kafka, http := []SinkType{SinkFile}, []SinkType{SinkMQTT}, []SinkType{SinkKafka}, []SinkType{SinkHTTP}
+	remote, brokers := types(SinkMQTT, SinkKafka, SinkHTTP), types(SinkMQTT, SinkKafka)
+	topics := types(SinkMQTT, SinkKafka, SinkHTTP)
+	files, mqtt, kafka, http := types(SinkFile), types(SinkMQTT), types(SinkKafka), types(SinkHTTP)
 	return []field{
 		{key: "name", value: name(&s.Name), required: true,
 			doc: "The sink's name in logs and metrics, and that of its place in the spool: a sink of another name starts anew."},
@@ -56,7 +58,7 @@ func (s *Sink) fields() []field {
 			doc: "What Kafka knows our transactions by, for delivery exactly-once. No two gateways may have the same."},
 		{key: "registry", value: group{&s.Registry}, only: kafka,
 			doc: "A schema registry, where the schema of encoding protobuf is registered; values then begin with its ID."},
-		{key: "compression", value: enum(&s.Compression, CompressionNone, CompressionGzip, CompressionSnappy, CompressionLZ4, CompressionZstd), only: []SinkType{SinkKafka, SinkHTTP}, absent: "zstd for Kafka, none over HTTP but gzip for otlp", example: "zstd",
+		{key: "compression", value: enum(&s.Compression, CompressionNone, CompressionGzip, CompressionSnappy, CompressionLZ4, CompressionZstd), only: types(SinkKafka, SinkHTTP), absent: "zstd for Kafka, none over HTTP but gzip for otlp", example: "zstd",
 			doc: "How what is sent is compressed; over HTTP gzip, zstd or none, as the server can."},
 		{key: "max_payload", value: size(&s.MaxPayload, 1<<10, 256<<20-1), only: remote,
 			doc: "The most bytes in one message or request; not more than the other side takes. As many records as fit share it."},

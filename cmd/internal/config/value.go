@@ -13,6 +13,9 @@ type section interface {
 	fields() []field
 }
 
+// typed is a section whose keys depend on its type.
+type typed interface{ kind() string }
+
 // checker is a section whose keys depend on one another.
 type checker interface {
 	// check notes what is wrong with the section, which was decoded from n. Of
@@ -30,8 +33,8 @@ type field struct {
 	example string
 	// required keys have no default.
 	required bool
-	// only is the types of sink that have the key; empty means all.
-	only []SinkType
+	// only is the types of sink or sensor that have the key; empty means all.
+	only []string
 	// doc is one or more sentences.
 	doc string
 }

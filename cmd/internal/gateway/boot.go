@@ -31,6 +31,9 @@ const (
 	runStateVersion = 1
 )
 
+// ErrReplay says that a folder is not a gateway's.
+var ErrReplay = errors.New("this is the spool of a replay")
+
 // KernelBoot is the ID of the kernel's run; of systems that have none, a random one.
 func KernelBoot() (boot uplink.BootID) {
 	text, err := os.ReadFile(kernelBootFile)
@@ -45,12 +48,13 @@ func KernelBoot() (boot uplink.BootID) {
 }
 
 // NewBoot gives a start of the program in a run of the kernel the boot ID of its
-// records, and durably notes that in the spool's folder.
+// records, and durably notes that in the spool's folder. Earlier are those of the
+// starts before it in the same run of the kernel, the last ones if they are many.
 //
 // The first start has the kernel's. A later one, as after a crash, has another,
 // made of that: its records are numbered from 1 again, as it cannot be told how
 // many of the earlier ones were made, and perhaps delivered, that are not stored.
-func NewBoot(dir string, kernel uplink.BootID) (boot uplink.BootID, err error) {
+func NewBoot(dir string, kernel uplink.BootID) (boot uplink.BootID, earlier []uplink.BootID, err error) {
 	path := filepath.Join(dir, runStateFile)
 	state := runState{Version: runStateVersion}
 	text, err := os.ReadFile(path)
@@ -61,7 +65,7 @@ func NewBoot(dir string, kernel uplink.BootID) (boot uplink.BootID, err error) {
 		}
 	case errors.Is(err, fs.ErrNotExist):
 		if _, replay := os.Stat(filepath.Join(dir, replayStateFile)); replay == nil {
-			return boot, fmt.Errorf("%s is the spool of a replay; give the gateway another folder (spool.dir)", dir)
+			return boot, nil, fmt.Errorf("%s: %w; give the gateway another folder (spool.dir)", dir, ErrReplay)
 		}
 		err = os.MkdirAll(dir, 0o755)
 	}
@@ -70,7 +74,7 @@ func NewBoot(dir string, kernel uplink.BootID) (boot uplink.BootID, err error) {
 		state = runState{}
 		rand.Read(state.Kernel[:])
 		mark(&state.Kernel)
-		return state.Kernel, err
+		return state.Kernel, nil, err
 	}
 	if state.Kernel != kernel {
 		state = runState{Version: runStateVersion, Kernel: kernel}
@@ -79,17 +83,29 @@ func NewBoot(dir string, kernel uplink.BootID) (boot uplink.BootID, err error) {
 	if text, err = json.Marshal(state); err == nil {
 		err = writeDurably(path, append(text, '\n'))
 	}
-	if state.Runs == 1 && err == nil {
-		return kernel, nil
-	}
 	if err != nil { // the count may be used again
 		rand.Read(boot[:])
-	} else {
-		sum := sha256.Sum256(binary.LittleEndian.AppendUint32(kernel[:], state.Runs))
-		copy(boot[:], sum[:])
+		mark(&boot)
+		return boot, nil, err
 	}
+	for run := max(1, int64(state.Runs)-maxEarlier); run < int64(state.Runs); run++ {
+		earlier = append(earlier, bootOf(kernel, uint32(run)))
+	}
+	return bootOf(kernel, state.Runs), earlier, nil
+}
+
+// maxEarlier is how many earlier starts are of interest: their records may wait.
+const maxEarlier = 16
+
+// bootOf is the boot ID of a start in a run of the kernel, the first one being 1.
+func bootOf(kernel uplink.BootID, run uint32) (boot uplink.BootID) {
+	if run == 1 {
+		return kernel
+	}
+	sum := sha256.Sum256(binary.LittleEndian.AppendUint32(kernel[:], run))
+	copy(boot[:], sum[:])
 	mark(&boot)
-	return boot, err
+	return boot
 }
 
 // mark makes a UUID of version 8, of our own making (RFC 9562).

@@ -107,7 +107,7 @@ type groupClasses struct {
 // of other classes are empty in them.
 func (f *classifier) divide(w *aggregate.Window) {
 	for _, c := range f.classes {
-		c.part.Start, c.part.Duration, c.part.Revision = w.Start, w.Duration, w.Revision
+		c.part.Start, c.part.Duration, c.part.Revision, c.part.Stamp = w.Start, w.Duration, w.Revision, w.Stamp
 		clear(c.part.Groups)
 		c.part.Groups, c.summaries = c.part.Groups[:0], c.summaries[:0]
 	}
@@ -140,7 +140,7 @@ func (c *class) take(g *aggregate.GroupSummary, classes []int, number int) {
 			continue
 		}
 		c.summaries = append(c.summaries, g.Summaries[i])
-		samples = samples || g.Summaries[i].Count != 0
+		samples = samples || g.Summaries[i].Count != 0 || g.Summaries[i].Absent
 	}
 	if !samples {
 		c.summaries = c.summaries[:start]

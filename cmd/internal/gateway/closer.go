@@ -18,9 +18,11 @@ type closer struct {
 	store *Store
 	beat  atomic.Int64 // as intake.beat
 
-	windows []*aggregate.Window
-	wide    map[*intake]*widener
-	err     error // the first one of the store
+	windows    []*aggregate.Window
+	wide       map[*intake]*widener
+	exceptions map[*intake]*reporter
+	suppressed uint64 // summaries that they left out
+	err        error  // the first one of the store
 
 	mu   sync.Mutex
 	last Ledger // as of the last round
@@ -31,9 +33,9 @@ type closer struct {
 const gather = 50 * time.Millisecond
 
 func newCloser(l *Live) *closer {
-	c := &closer{live: l, wake: make(chan struct{}, 1), wide: make(map[*intake]*widener)}
+	c := &closer{live: l, wake: make(chan struct{}, 1), wide: make(map[*intake]*widener), exceptions: make(map[*intake]*reporter)}
 	c.store = NewStore(l.spools, StoreOptions{
-		Device: l.Device, Boot: l.Boot, Priorities: l.Priorities, Refresh: int64(l.Refresh),
+		Device: l.Device, Boot: l.Boot, Priorities: l.Priorities,
 		Span: 1, // at the pace of life nobody waits for a batch to be full
 	})
 	return c
@@ -80,20 +82,23 @@ func (c *closer) finish() error {
 
 // round stores every window that is complete.
 func (c *closer) round(last bool) {
+	c.live.reload.Lock()
+	defer c.live.reload.Unlock()
 	for _, in := range c.live.intakes {
-		emit := func(w *aggregate.Window) { c.windows = append(c.windows, w) }
+		emit := func(w *aggregate.Window) { c.report(in, w) }
 		if widen := c.widener(in); widen != nil {
 			in.close(func(w *aggregate.Window) { widen.add(w, emit) })
 			widen.pass(wall(), last, emit)
 		} else {
 			in.close(emit)
 		}
+		if r := c.exceptions[in]; r != nil && (last || r.silent()) {
+			c.take(r.filter.end())
+		}
 	}
 	slices.SortStableFunc(c.windows, func(a, b *aggregate.Window) int {
 		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Revision, b.Revision))
 	})
-	c.live.reload.Lock()
-	defer c.live.reload.Unlock()
 	for i := 0; i < len(c.windows); {
 		// Parts of one window, from several buses, have no series in common.
 		w, n := c.windows[i], i+1
@@ -113,9 +118,48 @@ func (c *closer) round(last bool) {
 		in.addTo(&l)
 	}
 	c.store.addTo(&l)
+	l.Summaries += c.suppressed
+	l.Suppressed += c.suppressed
 	c.mu.Lock()
 	c.last = l
 	c.mu.Unlock()
+}
+
+// reporter reports the windows of an intake by exception. Each intake has its own:
+// its windows come in order, one for each start, which those of all together do not.
+type reporter struct {
+	filter *exceptionFilter
+	seen   time.Time // when the last window came
+}
+
+// silent says that no window came for so long that every series has ended, which
+// the reader should not learn from the next window only.
+func (r *reporter) silent() bool {
+	return time.Since(r.seen) > time.Duration(r.filter.duration)+2*time.Second
+}
+
+// report takes a window of an intake, without what need not be sent.
+func (c *closer) report(in *intake, w *aggregate.Window) {
+	if refresh := int64(c.live.Refresh); refresh > 0 {
+		r := c.exceptions[in]
+		if r == nil || r.filter.refresh != refresh {
+			r = &reporter{filter: newExceptionFilter(refresh)}
+			c.exceptions[in] = r
+		}
+		r.seen = time.Now()
+		c.take(r.filter.gap(w))
+		c.suppressed += r.filter.apply(w)
+	} else {
+		delete(c.exceptions, in)
+	}
+	c.take(w)
+}
+
+// take keeps a window, if there is one, until the end of the round.
+func (c *closer) take(w *aggregate.Window) {
+	if w != nil {
+		c.windows = append(c.windows, w)
+	}
 }
 
 // widener is what makes the windows of an intake as long as is configured; nil

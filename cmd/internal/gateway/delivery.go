@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"milepost/aggregate"
+	"milepost/cmd/internal/clock"
 	"milepost/cmd/internal/config"
 	"milepost/uplink"
 	"milepost/uplink/spool"
@@ -30,6 +32,14 @@ type Target struct {
 	ExactlyOnce            bool
 	GiveUp                 time.Duration
 	MinBackoff, MaxBackoff time.Duration
+	// Clock is that of a live gateway: records are re-dated by it when they are
+	// sent, and it is what errors about certificates are held against. Nil in a
+	// replay, whose records keep their times.
+	Clock *clock.Clock
+	// HoldBack is how long nothing is sent at the start while the time of this boot
+	// is not known, so that nothing is delivered with a wrong time that will be
+	// known soon; 0 is not at all.
+	HoldBack time.Duration
 }
 
 // Delivery forwards what the spools hold to its targets, each at its own pace.
@@ -112,16 +122,35 @@ func (d *Delivery) newLane(t Target) (*deliveryLane, error) {
 		lane.queues = append(lane.queues, q)
 		classes = append(classes, uplink.Class{Name: q.name, Priority: c.priority.Level(), Queue: q})
 	}
-	var decoder uplink.BatchDecoder
-	lane.forwarder = uplink.NewPriorityForwarder(classes, t.Sink, uplink.ForwarderOptions{
+	o := uplink.ForwarderOptions{
 		Name:   t.Name,
-		Decode: decoder.Decode,
+		Decode: t.decode(),
 		Order:  t.Order, Budget: t.Budget, ExactlyOnce: t.ExactlyOnce,
 		GiveUp: t.GiveUp, MinBackoff: t.MinBackoff, MaxBackoff: t.MaxBackoff,
 		Done: lane.done, Note: t.Note,
 		Logger: d.log,
-	})
+	}
+	if t.Clock != nil {
+		o.Clock = t.Clock.Quality
+	}
+	lane.forwarder = uplink.NewPriorityForwarder(classes, t.Sink, o)
 	return lane, nil
+}
+
+// decode makes what reads the target's entries.
+func (t *Target) decode() func(payload []byte, dst []uplink.Record) ([]uplink.Record, error) {
+	var decoder uplink.BatchDecoder
+	if t.Clock == nil {
+		return decoder.Decode
+	}
+	return func(payload []byte, dst []uplink.Record) ([]uplink.Record, error) {
+		n := len(dst)
+		dst, err := decoder.Decode(payload, dst)
+		if err == nil {
+			t.Clock.Redate(dst[n:])
+		}
+		return dst, err
+	}
 }
 
 // done tells a queue what its next acknowledgement is about.
@@ -148,6 +177,9 @@ func (d *Delivery) start(lane *deliveryLane) {
 	lane.ended = make(chan struct{})
 	go func() {
 		defer close(lane.ended)
+		if c := lane.target.Clock; c != nil && lane.target.HoldBack > 0 {
+			c.Wait(ctx, aggregate.ClockSynchronized, lane.target.HoldBack)
+		}
 		lane.err = lane.forwarder.Run(ctx)
 		if lane.err != nil && ctx.Err() == nil {
 			d.failed(lane.err)
@@ -186,6 +218,14 @@ func (d *Delivery) Replace(keep func(name string) bool, make func(noteOf func(na
 	d.lanes = lanes
 	d.mu.Unlock()
 	return errors.Join(errs...)
+}
+
+// Retry has each target that waits after a failure tried at once: the clock was
+// set, or the link has come back.
+func (d *Delivery) Retry() {
+	for _, lane := range d.list() {
+		lane.forwarder.Retry()
+	}
 }
 
 func (d *Delivery) list() []*deliveryLane {

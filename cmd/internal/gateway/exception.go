@@ -7,16 +7,31 @@ import (
 )
 
 // exceptionFilter reports by exception: a summary that is equal to the last one
-// sent is left out. In the first window of every refresh period, and in
-// corrections, everything is sent, so that a reader can rebuild every second.
+// sent is left out. In the first window of every refresh period, after the clock
+// was set, and in corrections, everything is sent. When a series has no samples in
+// a window after one in which it had, that is sent once, as a summary that is
+// Absent, and its next summary in any case. So a reader can always rebuild every
+// second: docs/wire-format.md has the rule.
+//
+// Windows have to come one for each start, in order.
 type exceptionFilter struct {
 	refresh int64
 	last    map[*aggregate.Group]*sentGroup
+	order   []*sentGroup // in the order in which they came
+
+	windows         uint64 // regular ones so far
+	start, duration int64  // of the last one; duration is 0 if nothing is open behind it
+	stamp           aggregate.Stamp
 }
 
 type sentGroup struct {
+	group     *aggregate.Group
+	window    uint64 // in which it had samples last
 	period    int64
+	stamp     aggregate.Stamp
 	summaries []aggregate.Summary
+	present   []bool // the series had samples in the last window
+	number    int    // of the series that had
 }
 
 func newExceptionFilter(refresh int64) *exceptionFilter {
@@ -26,34 +41,98 @@ func newExceptionFilter(refresh int64) *exceptionFilter {
 	return &exceptionFilter{refresh: refresh, last: make(map[*aggregate.Group]*sentGroup)}
 }
 
-// apply empties the summaries that need not be sent and returns how many.
+// gap returns the window that has to be sent before w, where w does not follow on
+// the last one: in it all series end. Nil if there is no gap, or nothing ends.
+func (f *exceptionFilter) gap(w *aggregate.Window) *aggregate.Window {
+	if w.Revision != 0 || w.Start == f.start+f.duration {
+		return nil
+	}
+	return f.end()
+}
+
+// end returns the window behind the last one, in which all series end: for a gap,
+// and for the end of everything. Nil if no series had samples.
+func (f *exceptionFilter) end() *aggregate.Window {
+	if f.duration == 0 {
+		return nil
+	}
+	w := aggregate.NewWindow(f.start+f.duration, f.duration, 0)
+	w.Stamp = f.stamp
+	f.windows++
+	f.duration = 0
+	if f.endOthers(w); len(w.Groups) == 0 {
+		w.Release()
+		return nil
+	}
+	return w
+}
+
+// apply empties the summaries that need not be sent, returns how many, and marks
+// the series that have ended.
 func (f *exceptionFilter) apply(w *aggregate.Window) (suppressed uint64) {
 	if w.Revision != 0 {
 		return 0
 	}
+	f.windows++
+	f.start, f.duration, f.stamp = w.Start, w.Duration, w.Stamp
 	period := w.Start / f.refresh
 	for i := range w.Groups {
 		g := &w.Groups[i]
 		sent := f.last[g.Group]
 		if sent == nil {
-			sent = &sentGroup{period: period - 1, summaries: make([]aggregate.Summary, len(g.Summaries))}
+			n := len(g.Summaries)
+			sent = &sentGroup{group: g.Group, period: period - 1, summaries: make([]aggregate.Summary, n), present: make([]bool, n)}
 			f.last[g.Group] = sent
+			f.order = append(f.order, sent)
 		}
-		full := sent.period != period
-		sent.period = period
+		full := sent.period != period || sent.stamp != w.Stamp
+		sent.window, sent.period, sent.stamp = f.windows, period, w.Stamp
 		for j := range g.Summaries {
 			s, last := &g.Summaries[j], &sent.summaries[j]
 			switch {
 			case s.Count == 0:
-			case !full && equal(s, last):
+				s.Absent = sent.end(j)
+			case sent.present[j] && !full && equal(s, last):
 				s.Count = 0
 				suppressed++
 			default:
 				keep(last, s)
+				if !sent.present[j] {
+					sent.present[j] = true
+					sent.number++
+				}
 			}
 		}
 	}
+	f.endOthers(w)
 	return suppressed
+}
+
+// endOthers marks the series of the groups that the window does not have.
+func (f *exceptionFilter) endOthers(w *aggregate.Window) {
+	n := len(w.Groups)
+	for _, sent := range f.order {
+		if sent.window == f.windows || sent.number == 0 {
+			continue
+		}
+		summaries := w.AddGroup(sent.group)
+		for j := range summaries {
+			summaries[j].Absent = sent.end(j)
+		}
+	}
+	if len(w.Groups) > n {
+		slices.SortStableFunc(w.Groups, func(a, b aggregate.GroupSummary) int { return a.Group.Compare(b.Group) })
+	}
+}
+
+// end notes that a series has no samples, and reports whether it had some before.
+func (g *sentGroup) end(series int) bool {
+	if !g.present[series] {
+		return false
+	}
+	g.present[series] = false
+	g.number--
+	return true
 }
 
 func equal(a, b *aggregate.Summary) bool {

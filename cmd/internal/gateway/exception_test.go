@@ -2,12 +2,17 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"milepost/aggregate"
 	"milepost/can/cantest"
+	"milepost/cmd/internal/config"
+	"milepost/uplink/spool"
 )
 
 // sent is the summary of a series, as text.
@@ -125,5 +130,63 @@ func TestExceptionSteps(t *testing.T) {
 	f(113, 0, []int64{2, 2, 1, 1}, 1)
 	if newExceptionFilter(0) != nil {
 		t.Error("there is a filter without a refresh time")
+	}
+}
+
+// TestExceptionsOfClasses: series of a group that are of different classes end
+// each in its own class; and all of them at the end, once.
+func TestExceptionsOfClasses(t *testing.T) {
+	dir := t.TempDir()
+	rules := []config.PriorityRule{{Signal: "two", Priority: config.PriorityHigh}}
+	spools, err := OpenSpools(dir, spool.Options{Sync: spool.SyncNever}, rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := NewStore(spools, StoreOptions{Device: "car", Priorities: rules, Refresh: 60e9})
+	m := &aggregate.Group{Bus: "can0", Name: "M", Series: []aggregate.Series{{Name: "one", Bits: 8, Factor: 1}, {Name: "two", Bits: 8, Factor: 1}}}
+	n := &aggregate.Group{Bus: "can0", Name: "N", Series: []aggregate.Series{{Name: "three", Bits: 8, Factor: 1}}}
+	var folder aggregate.ColumnFolder
+	put := func(second int64, groups ...*aggregate.Group) {
+		t.Helper()
+		w := aggregate.NewWindow(second*1e9, 1e9, 0)
+		for _, g := range groups {
+			s := w.AddGroup(g)
+			for j := range s {
+				folder.Fold(&g.Series[j], aggregate.Column{Values: []int64{1}, Weights: []uint32{1}}, w, &s[j])
+			}
+		}
+		if err := store.Put(t.Context(), w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(0, m, n)
+	put(1, n)
+	put(2, m, n)
+	put(9, n) // nothing for a while
+	for range 2 {
+		if err := errors.Join(store.End(t.Context()), store.Flush(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := spools.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got := map[config.Priority][]string{}
+	for priority, records := range stored(t, dir) {
+		for _, r := range records {
+			got[priority] = append(got[priority], fmt.Sprint(r.Start/1e9, " ", r.Series.Name, " ", r.Summary.Count))
+		}
+	}
+	want := map[config.Priority][]string{
+		config.PriorityHigh:   {"0 two 1", "1 two 0", "2 two 1", "3 two 0"},
+		config.PriorityNormal: {"0 one 1", "0 three 1", "1 one 0", "2 one 1", "3 one 0", "3 three 0", "9 three 1", "10 three 0"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	var ledger Ledger
+	store.addTo(&ledger)
+	if err := ledger.Check(); err != nil || ledger.Records != 12 || ledger.Suppressed != 2 {
+		t.Errorf("%v: %d records, %d left out", err, ledger.Records, ledger.Suppressed)
 	}
 }

@@ -67,6 +67,12 @@ func (g *gauges) Status() sensors.Status { return sensors.Status{Readings: g.rea
 func (g *gauges) Run(ctx context.Context, emit func([]sensors.Reading)) error {
 	values, before := make([]float64, len(g.channels)), make([]float64, len(g.channels))
 	g.fill(before) // what was counted earlier was told earlier
+	// In the middle of windows there is one reading in each.
+	now := time.Now()
+	select {
+	case <-ctx.Done():
+	case <-time.After(now.Truncate(g.interval).Add(3*g.interval/2).Sub(now) % g.interval):
+	}
 	ticker := time.NewTicker(g.interval)
 	defer ticker.Stop()
 	for {

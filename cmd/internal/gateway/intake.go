@@ -71,7 +71,7 @@ func (in *intake) begin(bind binder) {
 	c.folder.shared.Store(c.streams)
 	c.windows = aggregate.NewCollector(aggregate.Options{
 		Window: int64(in.options.Window), Lateness: int64(in.options.Lateness), Step: int64(in.options.ClockStep),
-		Slots: liveSlots, MaxRuns: aggregate.MostRuns,
+		Slots: liveSlots, MaxRuns: aggregate.MostRuns, Stamp: in.options.Stamp,
 	})
 	in.c = c
 	in.mu.Lock()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"milepost/can"
+	"milepost/cmd/internal/clock"
 	"milepost/cmd/internal/config"
 	"milepost/cmd/internal/status"
 	"milepost/sensors"
@@ -63,6 +64,9 @@ type Live struct {
 	Spool      spool.Options
 	Priorities []config.PriorityRule
 	Sinks      []config.Sink
+	// Clock, if set, stamps windows and re-dates records; HoldBack is as in Target.
+	Clock    *clock.Clock
+	HoldBack time.Duration
 	// Drain is how long a stop waits for the sinks to get what is stored.
 	Drain time.Duration
 	// Ready, if set, is called when everything runs.
@@ -113,6 +117,11 @@ func (l *Live) Run(ctx context.Context) (ledger Ledger, err error) {
 	l.delivery.Start(delivering, func(err error) {
 		l.Logger.Error("a sink is given up until the next start; its records wait in the spool", "cause", err)
 	})
+	if l.Clock != nil {
+		l.Options.Stamp = l.Clock.Stamp
+		// A certificate that was not valid in 1970 may be so now.
+		defer l.Clock.Subscribe(func(clock.Event) { l.delivery.Retry() })()
+	}
 	collecting, stopCollecting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopCollecting()
 	wait := l.collect(collecting)
@@ -186,6 +195,7 @@ func (l *Live) targets(sinks []config.Sink, noteOf func(name string) []byte) (ta
 		if err != nil {
 			return targets, err
 		}
+		t.Clock, t.HoldBack = l.Clock, l.HoldBack
 		targets = append(targets, t)
 	}
 	return targets, nil

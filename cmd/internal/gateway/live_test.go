@@ -356,3 +356,30 @@ func TestLiveMirrors(t *testing.T) {
 		}
 	})
 }
+
+// What a reader is told by exception: each second can be rebuilt, and that a bus
+// has fallen silent is told soon.
+func TestLiveByException(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newLiveRig(t, "can0", "can1")
+		r.live.Refresh = time.Minute
+		r.start()
+		for range 3 {
+			go r.send("can1", 257, 10, 10)
+			r.send("can0", 256, 7, 7)
+		}
+		time.Sleep(6 * time.Second) // the end is told before anything else comes
+		want := `0 can0 ENGINE.Speed count 2 min 7 max 7 last 7 rev <nil>
+0 can1 BRAKE.Pressure count 2 min 5 max 5 last 5 rev <nil>
+3 can0 ENGINE.Speed count 0 min <nil> max <nil> last <nil> rev <nil>
+3 can1 BRAKE.Pressure count 0 min <nil> max <nil> last <nil> rev <nil>`
+		if got := lines(readRecords(t, r.path, false), "Speed Pressure"); got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+		r.send("can0", 256, 7, 7)
+		r.end(false)
+		if l := r.ledger; l.Suppressed < 6 {
+			t.Errorf("%+v", l)
+		}
+	})
+}

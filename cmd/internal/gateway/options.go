@@ -3,6 +3,8 @@ package gateway
 import (
 	"sync/atomic"
 	"time"
+
+	"milepost/aggregate"
 )
 
 // Options say how frames are summarised. The zero value of a field is not its
@@ -24,6 +26,9 @@ type Options struct {
 	Refresh time.Duration
 	// Workers is how many goroutines read a log that can be split.
 	Workers int
+	// Stamp tells the clock under which a live frame got its time; see
+	// aggregate.Options.
+	Stamp func(frameTime int64) (offset int64, quality aggregate.Clock)
 	// Read, if set, counts the frames as they are read.
 	Read *atomic.Uint64
 }

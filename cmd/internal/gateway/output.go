@@ -267,6 +267,9 @@ func (o *output) finish(ctx context.Context, whole bool) error {
 	}
 	var errs []error
 	if ctx.Err() == nil {
+		if whole {
+			errs = append(errs, o.store.End(ctx))
+		}
 		errs = append(errs, o.store.Flush(ctx))
 		errs = append(errs, o.spools.Sync())
 	}

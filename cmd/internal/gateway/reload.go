@@ -67,7 +67,6 @@ func (l *Live) reclassify(c *Change) (added bool, err error) {
 		return added, err
 	}
 	l.closer.store.reclassify(l.spools, c.Priorities)
-	l.closer.store.exception = newExceptionFilter(int64(c.Refresh))
 	l.Priorities, l.Refresh = c.Priorities, c.Refresh
 	return added, nil
 }

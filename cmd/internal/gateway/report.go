@@ -69,6 +69,9 @@ func (l *Live) Report() status.Report {
 		EventTime: timeOrNone(l.newest()), Stuck: l.Stuck(),
 		Spool: spoolReport(l.spools, l.dir), Sinks: sinkReports(l.delivery),
 	}
+	if l.Clock != nil {
+		report.Clock = l.Clock.Quality().String()
+	}
 	if l.fallback != nil {
 		report.Fallback = l.fallback.Error()
 	}

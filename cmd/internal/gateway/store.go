@@ -91,7 +91,8 @@ func NewStore(spools *Spools, o StoreOptions) *Store {
 	return s
 }
 
-// Put stores a window and releases it.
+// Put stores a window and releases it. Regular windows come in order, one for each
+// start.
 func (s *Store) Put(ctx context.Context, w *aggregate.Window) error {
 	defer w.Release()
 	s.counts.Windows++
@@ -99,10 +100,38 @@ func (s *Store) Put(ctx context.Context, w *aggregate.Window) error {
 		s.counts.Corrections++
 	}
 	if s.exception != nil {
+		if ended := s.exception.gap(w); ended != nil {
+			if err := s.put(ctx, ended); err != nil {
+				return err
+			}
+		}
 		suppressed := s.exception.apply(w)
 		s.counts.Suppressed += suppressed
 		s.counts.Summaries += suppressed
 	}
+	return s.encode(ctx, w)
+}
+
+// End tells the readers of what is reported by exception that every series ends
+// with the last window: at the end of a replay, or where a gateway stops.
+func (s *Store) End(ctx context.Context) error {
+	if s.exception == nil {
+		return nil
+	}
+	if ended := s.exception.end(); ended != nil {
+		return s.put(ctx, ended)
+	}
+	return nil
+}
+
+// put stores a window that is none of the source's, and releases it.
+func (s *Store) put(ctx context.Context, w *aggregate.Window) error {
+	defer w.Release()
+	return s.encode(ctx, w)
+}
+
+// encode adds a window to the batches of its classes.
+func (s *Store) encode(ctx context.Context, w *aggregate.Window) error {
 	if s.classifier != nil {
 		s.classifier.divide(w)
 		for _, c := range s.classes {

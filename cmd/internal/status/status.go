@@ -39,6 +39,8 @@ type Report struct {
 	Sensors       []Sensor `json:"sensors,omitempty"`
 	DroppedFrames uint64   `json:"dropped_frames,omitempty"`
 	LateFrames    uint64   `json:"late_frames,omitempty"`
+	// Clock is how good the clock is: synchronized, set, unset or unknown.
+	Clock string `json:"clock,omitempty"`
 	// Fallback is why the records are not kept where they should be, but in memory.
 	Fallback string `json:"fallback,omitempty"`
 	// Stuck is what makes no progress, if anything: then the watchdog is not fed.
