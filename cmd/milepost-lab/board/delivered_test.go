@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"milepost/aggregate"
 	"milepost/uplink"
 	"milepost/uplink/uplinktest/mqttbroker"
 )
@@ -22,45 +24,53 @@ type key struct {
 // last frame of a window, and how many there were.
 type stretch struct{ first, last, count uint32 }
 
-// delivered reads what a broker has: the stretches of each message in order, each
-// record once, and the sequences of each boot.
-func delivered(t *testing.T, broker *mqttbroker.Broker) (stretches map[string][]stretch, sequences map[uplink.BootID][]uint64) {
+// deliveries are what a broker has, each record once.
+type deliveries struct {
+	records   map[key]uplink.Record
+	stretches map[string][]stretch // of a message, in order
+	messages  int
+}
+
+func readDelivered(t *testing.T, broker *mqttbroker.Broker) *deliveries {
 	t.Helper()
-	seen := map[key]string{}
-	stretches, sequences = map[string][]stretch{}, map[uplink.BootID][]uint64{}
+	d := &deliveries{records: map[key]uplink.Record{}, stretches: map[string][]stretch{}}
+	lines := map[key]string{}
 	for _, m := range broker.Messages() {
+		d.messages++
 		for line := range bytes.Lines(m.Payload) {
 			r, err := uplink.DecodeJSON(line)
 			if err != nil {
 				t.Fatal(err)
 			}
-			k := key{r.Boot, r.Sequence}
-			if before, again := seen[k]; again {
-				if before != string(bytes.TrimSpace(line)) {
-					t.Fatalf("record %v has come twice and differs:\n%s\n%s", k, before, line)
+			k, text := key{r.Boot, r.Sequence}, string(bytes.TrimSpace(line))
+			if before, again := lines[k]; again {
+				if before != text {
+					t.Fatalf("a record has come twice and differs:\n%s\n%s", before, text)
 				}
 				continue
 			}
-			seen[k] = string(bytes.TrimSpace(line))
-			sequences[r.Boot] = append(sequences[r.Boot], r.Sequence)
+			lines[k], d.records[k] = text, r
 			if strings.HasPrefix(r.Group.Name, "Counter") {
 				v, name := r.Value(), r.Group.Bus+" "+r.Group.Name
-				stretches[name] = append(stretches[name], stretch{uint32(v.First), uint32(v.Last), uint32(r.Summary.Count)})
+				d.stretches[name] = append(d.stretches[name], stretch{uint32(v.First), uint32(v.Last), uint32(r.Summary.Count)})
 			}
 		}
 	}
-	for _, all := range stretches {
+	for _, all := range d.stretches {
 		slices.SortFunc(all, func(a, b stretch) int { return cmp.Compare(a.first, b.first) })
 	}
-	return stretches, sequences
+	return d
 }
 
-// checkDelivered checks that the broker has all frames of each message up to safe,
-// which were on the disk before the cut, and all from again on, which came after
-// it; and of those between, some from the beginning.
-func checkDelivered(t *testing.T, d *drive, safe, again uint32) {
+// checkFrames checks that the frames of each message have come up to safe, which
+// were on the disk before the cut, and from again, which came after it, to the
+// end; and of those between, some from the beginning. No record is missing.
+func (d *deliveries) checkFrames(t *testing.T, of *day, safe, again, end uint32) {
 	t.Helper()
-	stretches, sequences := delivered(t, d.broker)
+	sequences := map[uplink.BootID][]uint64{}
+	for k := range d.records {
+		sequences[k.boot] = append(sequences[k.boot], k.sequence)
+	}
 	if len(sequences) != 2 {
 		t.Errorf("there are records of %d boots, want 2", len(sequences))
 	}
@@ -70,13 +80,13 @@ func checkDelivered(t *testing.T, d *drive, safe, again uint32) {
 			t.Errorf("of boot %v there are %d records, from %d to %d", boot, len(all), all[0], last)
 		}
 	}
-	if want := len(d.buses) * countedMessages; len(stretches) != want {
-		t.Errorf("there are records of %d messages, want %d: %v", len(stretches), want, slices.Sorted(maps.Keys(stretches)))
+	if want := len(of.buses) * countedMessages; len(d.stretches) != want {
+		t.Errorf("there are records of %d messages, want %d: %v", len(d.stretches), want, slices.Sorted(maps.Keys(d.stretches)))
 	}
 	frames := uint32(0)
-	for name, all := range stretches {
+	for _, name := range slices.Sorted(maps.Keys(d.stretches)) {
 		next, cut := uint32(0), false
-		for _, s := range all {
+		for _, s := range d.stretches[name] {
 			if s.last-s.first+1 != s.count {
 				t.Errorf("%s: a window of %d frames has %d to %d", name, s.count, s.first, s.last)
 			}
@@ -84,17 +94,42 @@ func checkDelivered(t *testing.T, d *drive, safe, again uint32) {
 			case s.first == next:
 			case s.first == again && next >= safe && !cut:
 				cut = true
-				t.Logf("%s: the cut has cost what came after frame %d, of which %d were safe", name, next, safe)
+				t.Logf("%s: %d frames were safe when the power was cut, and %d have come", name, safe, next)
 			default:
-				t.Errorf("%s: a window begins with frame %d, the one before ended with %d; frames to %d were safe, and those from %d came after the cut",
-					name, s.first, next-1, safe-1, again)
+				t.Errorf("%s: a window begins with frame %d, the one before ended with %d; %d frames were safe, and those from %d came after the cut",
+					name, s.first, int64(next)-1, safe, again)
 			}
 			next = s.last + 1
 			frames += s.count
 		}
-		if want := again + phaseFrames/countedMessages; next != want || !cut {
-			t.Errorf("%s: the last frame is %d, want %d; a cut was seen: %v", name, next-1, want-1, cut)
+		if next != end || !cut {
+			t.Errorf("%s: the last frame is %d, want %d; a cut was seen: %v", name, int64(next)-1, end-1, cut)
 		}
 	}
-	t.Logf("the broker has %d frames of the buses in %d messages", frames, len(d.broker.Messages()))
+	t.Logf("the broker has %d frames of the buses in %d records", frames, len(d.records))
+}
+
+// checkDates checks that the records of the second boot have the times at which
+// they were made, although the clock was set later than many of them; and that of
+// the first boot those which had to be sent before the clock was set say so.
+func (d *deliveries) checkDates(t *testing.T, second uplink.BootID, begin, end time.Time) {
+	t.Helper()
+	moved, unset := 0, 0
+	for k, r := range d.records {
+		at := time.Unix(0, r.Start)
+		switch {
+		case k.boot == second && (at.Before(begin.Add(-time.Minute)) || at.After(end)):
+			t.Fatalf("record %d of the second boot is of %v, and the boot was from %v to %v: %+v", k.sequence, at, begin, end, r)
+		case k.boot == second && r.Moved != 0:
+			moved++
+		case at.Year() == 1970 && r.Clock != aggregate.ClockUnset:
+			t.Fatalf("record %d is of %v and calls its clock %v", k.sequence, at, r.Clock)
+		case at.Year() == 1970:
+			unset++
+		}
+	}
+	if moved == 0 {
+		t.Error("no record of the second boot was re-dated: the test has seen nothing")
+	}
+	t.Logf("%d records of the second boot were re-dated, %d of the first were sent before the clock was set", moved, unset)
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"milepost/uplink/uplinktest/volatiledisk"
 )
@@ -66,7 +67,7 @@ func (b *Board) serveDisk(l net.Listener, disk *volatiledisk.Disk) {
 				err = disk.Serve(conn)
 			}
 			// QEMU that is killed just leaves.
-			if err != nil && !errors.Is(err, net.ErrClosed) {
+			if err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 				fmt.Fprintf(b.console, "the disk's client: %v\n", err)
 			}
 		})

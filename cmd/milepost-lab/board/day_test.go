@@ -18,11 +18,12 @@ import (
 	"milepost/cmd/milepost-lab/board"
 	"milepost/cmd/milepost-lab/board/boardtest"
 	"milepost/cmd/milepost-lab/board/control"
+	"milepost/uplink"
 	"milepost/uplink/uplinktest/mqttbroker"
 	"milepost/uplink/uplinktest/volatiledisk"
 )
 
-// A drive's buses carry messages that count themselves: what a record says of a
+// The buses carry messages that count themselves: what a record says of a
 // window names each of its frames.
 const (
 	countedMessages = 4 // of a bus
@@ -30,9 +31,9 @@ const (
 	frameEvery      = 5 * time.Millisecond // 200 frames/s a bus
 	phaseFrames     = 400                  // a bus: 2 s
 
-	spoolDir      = control.DataDir + "/spool"
-	driveDatabase = "/etc/milepost/counters.dbc"
-	driveConfig   = "/etc/milepost/milepost.yaml"
+	spoolDir    = control.DataDir + "/spool"
+	dayDatabase = "/etc/milepost/counters.dbc"
+	dayConfig   = "/etc/milepost/milepost.yaml"
 )
 
 func counterDBC() string {
@@ -44,7 +45,7 @@ func counterDBC() string {
 	return b.String()
 }
 
-// vehicleBus is a bus of the drive: its gateway's interface, and the other nodes.
+// vehicleBus is a bus of the vehicle: its gateway's interface, and the other nodes.
 type vehicleBus struct {
 	name string
 	next uint32 // number of the next frame
@@ -102,8 +103,8 @@ func adapterBus(adapter int) *vehicleBus {
 	}
 }
 
-// drive is a board with a gateway on it, and what is around them.
-type drive struct {
+// day is a board with a gateway on it, and what is around them.
+type day struct {
 	t      *testing.T
 	opts   board.Options
 	buses  []*vehicleBus
@@ -111,11 +112,12 @@ type drive struct {
 
 	b       *board.Board
 	gateway *board.Process
+	boot    uplink.BootID // of the gateway's records now
 }
 
-func newDrive(t *testing.T, m board.Machine) *drive {
+func newDay(t *testing.T, m board.Machine) *day {
 	t.Helper()
-	d := &drive{t: t, broker: startBroker(t)}
+	d := &day{t: t, broker: startBroker(t)}
 	d.opts = board.Options{Machine: m, NoClock: true, Disk: newDisk(t, volatiledisk.Options{}), Adapters: 2}
 	d.buses = []*vehicleBus{adapterBus(0), adapterBus(1)}
 	if m.Name == board.ARM64.Name {
@@ -134,9 +136,9 @@ dedup: {exception: {enabled: false}}
 spool: {dir: %s}
 sinks: [{name: broker, type: mqtt, url: "mqtt://%s:%s"}]
 power: {drain: 1m}
-`, filepath.Base(driveDatabase), d.buses[0].name, d.buses[1].name, d.bitrateOf(1), spoolDir, control.Host, port)
+`, filepath.Base(dayDatabase), d.buses[0].name, d.buses[1].name, d.bitrateOf(1), spoolDir, control.Host, port)
 	d.opts.Files = map[string]string{"/bin/milepost": boardtest.Milepost(t, m)}
-	for name, text := range map[string]string{driveConfig: config, driveDatabase: counterDBC()} {
+	for name, text := range map[string]string{dayConfig: config, dayDatabase: counterDBC()} {
 		file := filepath.Join(dir, filepath.Base(name))
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -147,17 +149,18 @@ power: {drain: 1m}
 }
 
 // bitrateOf is what the gateway sets a bus up with: the guest sets up adapters.
-func (d *drive) bitrateOf(bus int) int {
+func (d *day) bitrateOf(bus int) int {
 	if d.buses[bus].name == "can0" {
 		return bitrate
 	}
 	return 0
 }
 
-// powerOn boots the board and starts the gateway.
-func (d *drive) powerOn() {
+// powerOn boots the board and starts the gateway, with or without a link.
+func (d *day) powerOn(link bool) {
 	d.t.Helper()
 	d.b = boardtest.Start(d.t, d.opts)
+	d.check(d.b.SetLink(link))
 	d.check(d.b.MountData(d.t.Context(), ""))
 	for _, bus := range d.buses {
 		d.check(bus.prepare(d.t.Context(), d.b))
@@ -167,9 +170,9 @@ func (d *drive) powerOn() {
 	if info.Wall.Year() != 1970 {
 		d.t.Errorf("the board boots at %v, not in 1970", info.Wall)
 	}
-	d.gateway, err = d.b.StartProgram(d.t.Context(), control.Program{Args: []string{"milepost", "run", driveConfig}})
+	d.gateway, err = d.b.StartProgram(d.t.Context(), control.Program{Args: []string{"milepost", "run", dayConfig}})
 	d.check(err)
-	d.wait("the buses are not up", func(r *status.Report) bool {
+	running := d.wait("the buses are not up", func(r *status.Report) bool {
 		up := 0
 		for _, bus := range r.Buses {
 			if bus.State == "error-active" {
@@ -178,9 +181,11 @@ func (d *drive) powerOn() {
 		}
 		return up == len(d.buses)
 	})
+	d.boot, err = uplink.ParseBootID(running.Boot)
+	d.check(err)
 }
 
-func (d *drive) check(err error) {
+func (d *day) check(err error) {
 	d.t.Helper()
 	if err != nil {
 		d.t.Fatal(err)
@@ -188,7 +193,7 @@ func (d *drive) check(err error) {
 }
 
 // wait asks the gateway how it is until that satisfies a condition.
-func (d *drive) wait(otherwise string, condition func(*status.Report) bool) *status.Report {
+func (d *day) wait(otherwise string, condition func(*status.Report) bool) *status.Report {
 	d.t.Helper()
 	var report status.Report
 	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
@@ -207,14 +212,14 @@ func (d *drive) wait(otherwise string, condition func(*status.Report) bool) *sta
 }
 
 // phase has every bus carry so many frames.
-func (d *drive) phase(frames int) {
+func (d *day) phase(frames int) {
 	d.t.Helper()
 	for _, err := range d.sendAll(frames) {
 		d.check(<-err)
 	}
 }
 
-func (d *drive) sendAll(frames int) (ended []chan error) {
+func (d *day) sendAll(frames int) (ended []chan error) {
 	for _, bus := range d.buses {
 		c := make(chan error, 1)
 		next := bus.frames(frames)
@@ -232,7 +237,7 @@ const settledEntries = 5
 
 // settle waits until all frames of this boot are summarised, and safe from a power
 // cut.
-func (d *drive) settle(frames int) {
+func (d *day) settle(frames int) {
 	d.t.Helper()
 	arrived := d.wait(fmt.Sprintf("%d frames did not arrive", frames), func(r *status.Report) bool { return r.Frames >= uint64(frames) })
 	if arrived.Frames > uint64(frames) {
@@ -241,14 +246,14 @@ func (d *drive) settle(frames int) {
 	d.wait("nothing becomes durable", func(r *status.Report) bool { return r.Spool.Durable >= arrived.Spool.Next+settledEntries })
 }
 
-// TestBoardDrive is a day in a gateway's life: it boots in 1970, is told the time,
-// loses its link, then its power, boots again and gets its link back. What the
-// broker has in the end is what the buses carried, to the frame, but for the
-// moment of the cut.
-func TestBoardDrive(t *testing.T) {
+// TestBoardDay is a day in a gateway's life: it boots in 1970, is told the time,
+// loses its link, then its power, boots again without a link and in 1970, is told
+// the time once more, and gets its link back. What the broker has in the end is
+// what the buses carried, to the frame, but for the moment of the cut.
+func TestBoardDay(t *testing.T) {
 	onMachines(t, func(t *testing.T, m board.Machine) {
-		d := newDrive(t, m)
-		d.powerOn()
+		d := newDay(t, m)
+		d.powerOn(true)
 		d.phase(phaseFrames) // in 1970
 		d.check(d.b.SetClock(t.Context(), time.Now()))
 		d.phase(phaseFrames)
@@ -259,35 +264,48 @@ func TestBoardDrive(t *testing.T) {
 		d.settle(3 * phaseFrames * len(d.buses))
 
 		safe := d.buses[0].next
-		d.opts.Disk.CutAfter(12, 3) // requests: in the middle of a sync
-		ended := d.sendAll(10 * phaseFrames)
-		select {
-		case <-d.b.Ended():
-		case <-time.After(patience):
-			t.Fatal("the gateway does not write to its disk")
-		}
-		for _, c := range ended {
-			if err := <-c; err == nil {
-				t.Fatal("all frames were sent before the power was cut: there are too few of them")
-			}
-		}
-		t.Logf("the cut: %v; by then %s had carried %d frames", d.opts.Disk.Report(), d.buses[0].name, d.b.Adapters[0].Status().Sent)
-		d.b.Stop()
-		var err error
-		d.opts.Disk, err = d.opts.Disk.Restart(volatiledisk.Options{})
-		d.check(err)
-
-		d.powerOn()
+		d.cutPower()
+		begin := time.Now()
+		d.powerOn(false)
 		again := d.buses[0].next
+		d.phase(phaseFrames) // in 1970
 		d.check(d.b.SetClock(t.Context(), time.Now()))
 		d.phase(phaseFrames)
-		d.settle(phaseFrames * len(d.buses))
+		d.settle(2 * phaseFrames * len(d.buses))
+		d.check(d.b.SetLink(true))
+		waitCarrier(t, d.b, "1")
+		d.wait("the spool is not delivered", func(r *status.Report) bool { return r.Sinks[0].Up && r.Sinks[0].Waiting <= 1 })
 		d.check(d.gateway.Signal(t.Context(), syscall.SIGTERM))
 		exit, err := d.gateway.Wait(t.Context())
 		if err != nil || exit.Code != 0 {
 			t.Fatalf("the gateway's end: %+v: %v", exit, err)
 		}
 		t.Logf("the gateway says of its second life:\n%s", exit.Stderr)
-		checkDelivered(t, d, safe/countedMessages, again/countedMessages)
+		got := readDelivered(t, d.broker)
+		got.checkFrames(t, d, safe/countedMessages, again/countedMessages, d.buses[0].next/countedMessages)
+		got.checkDates(t, d.boot, begin, time.Now())
 	})
+}
+
+// cutPower cuts the power while the gateway writes to its disk and the buses are
+// busy. The next powerOn has what is left.
+func (d *day) cutPower() {
+	d.t.Helper()
+	d.opts.Disk.CutAfter(12, 3) // requests: in the middle of a sync
+	sending := d.sendAll(10 * phaseFrames)
+	select {
+	case <-d.b.Ended():
+	case <-time.After(patience):
+		d.t.Fatal("the gateway does not write to its disk")
+	}
+	for _, ended := range sending {
+		if err := <-ended; err == nil {
+			d.t.Fatal("all frames were sent before the power was cut: there are too few of them")
+		}
+	}
+	d.t.Logf("the cut: %v; by then %s had carried %d frames", d.opts.Disk.Report(), d.buses[0].name, d.b.Adapters[0].Status().Sent)
+	d.b.Stop()
+	disk, err := d.opts.Disk.Restart(volatiledisk.Options{})
+	d.check(err)
+	d.opts.Disk = disk
 }
