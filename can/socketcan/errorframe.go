@@ -1,10 +1,6 @@
 package socketcan
 
-import (
-	"go.einride.tech/can/pkg/socketcan"
-
-	"milepost/can"
-)
+import "milepost/can"
 
 // ErrorCounters count what error frames reported (linux/can/error.h). One error
 // frame may count in several. What a controller reports depends on its driver:
@@ -44,9 +40,28 @@ const (
 	locationAck          = 0x19
 )
 
-// Bits that einride's package does not name.
+// Classes of errors in can_id, and what the controller (data[1]) and the protocol
+// (data[2]) had: linux/can/error.h. (The names of go.einride.tech/can stand in a
+// package that would bring package testing into the gateway.)
 const (
-	classCounters = 0x200 // since Linux 6.0: data[6] and data[7] are error counters
+	classTxTimeout         = 0x001
+	classLostArbitration   = 0x002
+	classController        = 0x004
+	classProtocolViolation = 0x008
+	classTransceiver       = 0x010
+	classNoAck             = 0x020
+	classBusOff            = 0x040
+	classBusError          = 0x080
+	classRestarted         = 0x100
+	classCounters          = 0x200 // since Linux 6.0: data[6] and data[7] are error counters
+
+	controllerRxOverflow = 0x01
+	controllerTxOverflow = 0x02
+	controllerRxWarning  = 0x04
+	controllerTxWarning  = 0x08
+	controllerRxPassive  = 0x10
+	controllerTxPassive  = 0x20
+	controllerActive     = 0x40
 
 	protocolBit      = 0x01
 	protocolForm     = 0x02
@@ -59,18 +74,18 @@ const (
 // count adds an error frame. Several bits in one are the rule.
 func (c *ErrorCounters) count(f *can.Frame) {
 	c.Frames++
-	class := socketcan.ErrorClass(f.ID)
-	if class&socketcan.ErrorClassTxTimeout != 0 {
+	class := f.ID
+	if class&classTxTimeout != 0 {
 		c.TxTimeout++
 	}
-	if class&socketcan.ErrorClassLostArbitration != 0 {
+	if class&classLostArbitration != 0 {
 		c.ArbitrationLost++
 	}
-	if class&socketcan.ErrorClassController != 0 {
-		c.countController(socketcan.ControllerError(f.Data[1]))
+	if class&classController != 0 {
+		c.countController(f.Data[1])
 	}
-	noAck := class&socketcan.ErrorClassNoAck != 0
-	if class&socketcan.ErrorClassProtocolViolation != 0 {
+	noAck := class&classNoAck != 0
+	if class&classProtocolViolation != 0 {
 		what, where := f.Data[2], f.Data[3]
 		if what&(protocolBit|protocolBit0|protocolBit1) != 0 {
 			c.Bit++
@@ -94,34 +109,34 @@ func (c *ErrorCounters) count(f *can.Frame) {
 	if noAck {
 		c.NoAck++
 	}
-	if class&socketcan.ErrorClassTransceiver != 0 && f.Data[4] != 0 {
+	if class&classTransceiver != 0 && f.Data[4] != 0 {
 		c.Transceiver++
 	}
-	if class&socketcan.ErrorClassBusOff != 0 {
+	if class&classBusOff != 0 {
 		c.BusOff++
 	}
-	if class&socketcan.ErrorClassBusError != 0 {
+	if class&classBusError != 0 {
 		c.BusErrors++
 	}
-	if class&socketcan.ErrorClassRestarted != 0 {
+	if class&classRestarted != 0 {
 		c.Restart++
 	}
 }
 
-func (c *ErrorCounters) countController(what socketcan.ControllerError) {
-	if what&socketcan.ControllerErrorRxBufferOverflow != 0 {
+func (c *ErrorCounters) countController(what byte) {
+	if what&controllerRxOverflow != 0 {
 		c.RxOverflow++
 	}
-	if what&socketcan.ControllerErrorTxBufferOverflow != 0 {
+	if what&controllerTxOverflow != 0 {
 		c.TxOverflow++
 	}
-	if what&(socketcan.ControllerErrorRxWarning|socketcan.ControllerErrorTxWarning) != 0 {
+	if what&(controllerRxWarning|controllerTxWarning) != 0 {
 		c.Warning++
 	}
-	if what&(socketcan.ControllerErrorRxPassive|socketcan.ControllerErrorTxPassive) != 0 {
+	if what&(controllerRxPassive|controllerTxPassive) != 0 {
 		c.Passive++
 	}
-	if what&socketcan.ControllerErrorActive != 0 {
+	if what&controllerActive != 0 {
 		c.Active++
 	}
 }
@@ -134,5 +149,5 @@ func errorCountersOf(f *can.Frame) (tx, rx uint8, ok bool) {
 }
 
 func isBusOff(f *can.Frame) bool {
-	return f.Flags&can.Error != 0 && socketcan.ErrorClass(f.ID)&socketcan.ErrorClassBusOff != 0
+	return f.Flags&can.Error != 0 && f.ID&classBusOff != 0
 }

@@ -19,7 +19,8 @@ arguments, environment and working directory of this one, and ends with its exit
 code. The program is root there, and root nowhere else. Needs linux.uml (Debian:
 user-mode-linux) on amd64, and no rights.
 
-  --modules M,…    kernel modules to load first, such as nbd or vcan
+  --modules M,…    kernel modules to load first, such as nbd or vcan; between spaces,
+                   one can have parameters: "i2c_dev i2c_stub:chip_addr=0x40,0x54"
   --memory MIB     the kernel's memory, 512 by default
   --timeout 10m    how long it may take
 
@@ -53,7 +54,13 @@ func runUML(ctx context.Context, inv *invocation, args []string) error {
 	case opts.Timeout <= 0:
 		return usagef("--timeout must be more than nothing")
 	}
-	opts.Modules = strings.FieldsFunc(*modules, func(r rune) bool { return r == ',' || r == ' ' })
+	for _, word := range strings.Fields(*modules) {
+		if strings.Contains(word, ":") {
+			opts.Modules = append(opts.Modules, word) // the commas are its parameters'
+		} else {
+			opts.Modules = append(opts.Modules, strings.FieldsFunc(word, func(r rune) bool { return r == ',' })...)
+		}
+	}
 	code, err := uml.Run(ctx, opts, flags.Args()...)
 	if err == nil && code != 0 {
 		return exitCode(code)

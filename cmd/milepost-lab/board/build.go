@@ -16,7 +16,16 @@ const guestPackage = "milepost/cmd/milepost-lab/board/guest"
 // and stripped as for a gateway, and writes it to a file. It needs Go, and to be
 // run within the project.
 func Build(ctx context.Context, m Machine, pkg, file string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", file, pkg)
+	return build(ctx, m, pkg, file, "build")
+}
+
+// BuildTest compiles a package's tests likewise.
+func BuildTest(ctx context.Context, m Machine, pkg, file string) error {
+	return build(ctx, m, pkg, file, "test", "-c")
+}
+
+func build(ctx context.Context, m Machine, pkg, file string, command ...string) error {
+	cmd := exec.CommandContext(ctx, "go", append(command, "-trimpath", "-ldflags", "-s -w", "-o", file, pkg)...)
 	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly"), m.target...)
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("board: building %s for %s: %w: %s", pkg, m, err, strings.TrimSpace(string(said)))

@@ -10,7 +10,8 @@ import (
 )
 
 // Load loads modules and what they depend on into the running kernel, from the
-// directory that has its modules.dep. It needs CAP_SYS_MODULE.
+// directory that has its modules.dep. One may have parameters, see Parameters. It
+// needs CAP_SYS_MODULE.
 func Load(dir string, names ...string) error {
 	text, err := os.ReadFile(filepath.Join(dir, "modules.dep"))
 	if err != nil {
@@ -20,15 +21,16 @@ func Load(dir string, names ...string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
+	parameters := Parameters(names)
 	for _, file := range files {
-		if err := loadFile(filepath.Join(dir, file)); err != nil {
+		if err := loadFile(filepath.Join(dir, file), parameters[Name(file)]); err != nil {
 			return fmt.Errorf("loading %s: %w", file, err)
 		}
 	}
 	return nil
 }
 
-func loadFile(file string) error {
+func loadFile(file, parameters string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
@@ -38,7 +40,7 @@ func loadFile(file string) error {
 	if !strings.HasSuffix(file, ".ko") {
 		flags = unix.MODULE_INIT_COMPRESSED_FILE
 	}
-	if err := unix.FinitModule(int(f.Fd()), "", flags); err != nil && err != unix.EEXIST {
+	if err := unix.FinitModule(int(f.Fd()), parameters, flags); err != nil && err != unix.EEXIST {
 		return err
 	}
 	return nil

@@ -33,11 +33,24 @@ func Name(file string) string {
 	return strings.ReplaceAll(name, "-", "_")
 }
 
+// Parameters returns what follows the colon of each module that has one, by the
+// module's name: "i2c_stub:chip_addr=0x40,0x54".
+func Parameters(modules []string) map[string]string {
+	parameters := map[string]string{}
+	for _, module := range modules {
+		if name, text, ok := strings.Cut(module, ":"); ok {
+			parameters[Name(name)] = text
+		}
+	}
+	return parameters
+}
+
 // Order returns the files for some modules in the order in which they can be
 // loaded, each once.
 func (d Dependencies) Order(modules []string) (files []string, err error) {
 	seen := map[string]bool{}
 	for _, module := range modules {
+		module, _, _ := strings.Cut(module, ":") // without its parameters
 		needs, ok := d[Name(module)]
 		if !ok {
 			return nil, fmt.Errorf("this kernel has no module %s", module)

@@ -37,4 +37,12 @@ func TestModules(t *testing.T) {
 	if _, err := deps.Order([]string{"can", "isotp"}); err == nil {
 		t.Error("a module that is not there was found")
 	}
+
+	parametrised := []string{"can-raw:stats_timer=0,1", "can"}
+	if files, err := deps.Order(parametrised); err != nil || !slices.Equal(files, []string{can, raw}) {
+		t.Errorf("%v: %v, %v", parametrised, files, err)
+	}
+	if p := Parameters(parametrised); p[Name(raw)] != "stats_timer=0,1" || len(p) != 1 {
+		t.Errorf("%v: %v", parametrised, p)
+	}
 }

@@ -34,7 +34,8 @@ const (
 
 // Options of Run. The zero value is usable.
 type Options struct {
-	// Modules are loaded before the program starts, with what they depend on.
+	// Modules are loaded before the program starts, with what they depend on. One may
+	// have parameters: "i2c_stub:chip_addr=0x40,0x54".
 	Modules []string
 	// Memory of the guest in MiB, 512 if zero. Only what is touched is taken.
 	Memory int
