@@ -7,12 +7,16 @@ import (
 	"milepost/cmd/milepost-lab/board/boardtest"
 )
 
-// onMachines runs a test on each kind of board.
+// onMachines runs a test on each kind of board, at the same time: each board uses
+// one processor.
 func onMachines(t *testing.T, test func(t *testing.T, m board.Machine)) {
 	t.Helper()
 	boardtest.Require(t)
 	for _, m := range board.Machines {
-		t.Run(m.Name, func(t *testing.T) { test(t, m) })
+		t.Run(m.Name, func(t *testing.T) {
+			t.Parallel()
+			test(t, m)
+		})
 	}
 }
 
