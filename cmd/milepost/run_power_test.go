@@ -50,7 +50,12 @@ func TestWaitForIgnition(t *testing.T) {
 		"is on":        {func(f *fakeIgnition) { f.set(true, true) }, 0},
 		"is not there": {func(f *fakeIgnition) {}, unknownIgnition},
 		// Known to be off, it is waited for, however long it then cannot be read.
-		"is off, and comes late": {func(f *fakeIgnition) { time.Sleep(time.Second); f.set(false, true); time.Sleep(time.Hour); f.set(true, true) }, time.Hour + time.Second},
+		"is off, and comes late": {func(f *fakeIgnition) {
+			time.Sleep(time.Second)
+			f.set(false, true)
+			time.Sleep(time.Hour)
+			f.set(true, true)
+		}, time.Hour + time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
