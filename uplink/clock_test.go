@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,12 +134,20 @@ func TestRetry(t *testing.T) {
 		fill(queue, 1, 1)
 		queue.End()
 		var tries []time.Time
+		var mu sync.Mutex // a timer that fires in a bubble orders nothing
 		var cause error = errors.New("no certificate is valid yet")
+		fail := func(err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			cause = err
+		}
 		var f *uplink.Forwarder
 		during := func() {}
 		sink := sinkFunc(func(context.Context, []uplink.Record) error {
 			tries = append(tries, time.Now())
 			during()
+			mu.Lock()
+			defer mu.Unlock()
 			return cause
 		})
 		f = uplink.NewForwarder(queue, sink, uplink.ForwarderOptions{Decode: uplink.DecodeRecords, MinBackoff: 1000 * time.Hour, MaxBackoff: 1000 * time.Hour})
@@ -162,12 +171,12 @@ func TestRetry(t *testing.T) {
 		}
 		f.Retry()
 		expect("asked for meanwhile", 4)
-		cause = asked{}
+		fail(asked{})
 		f.Retry()
 		expect("before the receiver asks", 5)
 		f.Retry()
 		expect("asked for against the receiver's will", 5)
-		cause = nil
+		fail(nil)
 		time.Sleep(2000 * time.Hour)
 		expect("in the end", 6)
 		if err := <-done; err != nil {

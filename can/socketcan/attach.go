@@ -35,11 +35,18 @@ func (b *Bus) attach() error {
 	return io.EOF
 }
 
-// detach is the end of what attach began; orphaned says that the socket is of no
-// more use. What lasted for a moment only is not tried again at once.
-func (b *Bus) detach(orphaned bool) {
+// detach is the end of what attach began, for err. What lasted for a moment only is
+// not tried again at once, unless the interface has changed since.
+func (b *Bus) detach(err error) {
 	b.attached, b.draining = false, true
-	b.orphaned = b.orphaned || orphaned
+	switch {
+	case errors.Is(err, syscall.ENETDOWN):
+		b.seen.Up = false
+	case errors.Is(err, syscall.ENODEV):
+		b.orphaned, b.seen = true, Link{}
+	default: // the socket is of no more use; the interface is as it was
+		b.orphaned = true
+	}
 	b.tried = time.Now()
 	if b.tried.Sub(b.began) >= firstPause {
 		b.tried, b.pause = time.Time{}, backoff{}
@@ -48,23 +55,24 @@ func (b *Bus) detach(orphaned bool) {
 	}
 }
 
-// watch has the kernel tell of changes. It begins before the first try, so that no
-// change is missed between a try and the wait for the next. Without it there are
-// still the regular tries.
+// watch has the kernel tell of changes, until it is attached. What has changed
+// before the watch began is looked for once. Without it there are still the regular
+// tries.
 func (b *Bus) watch() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.unwatch != nil || b.isClosed() { // Close has ended it already, or waits to
 		return
 	}
-	stop, err := b.sys.watch(func() {
+	changed := func() {
 		select {
 		case b.changes <- struct{}{}:
 		default:
 		}
-	})
-	if err == nil {
+	}
+	if stop, err := b.sys.watch(changed); err == nil {
 		b.unwatch = stop
+		changed()
 	}
 }
 

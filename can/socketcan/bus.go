@@ -7,7 +7,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"milepost/can"
@@ -153,7 +152,7 @@ func (b *Bus) Read(frames []can.Frame) (n int, err error) {
 		default:
 			// Down, gone, or something unheard of: the socket still has what came
 			// before, and attach finds out what is the matter.
-			b.detach(!errors.Is(err, syscall.ENETDOWN))
+			b.detach(err)
 			b.note(err)
 		}
 	}
@@ -238,50 +237,6 @@ func (b *Bus) Close() error {
 		}
 	})
 	return nil
-}
-
-// examine takes note of what frames tell beside their content.
-func (b *Bus) examine(frames []can.Frame) {
-	var aside uint64
-	for i := range frames {
-		f := &frames[i]
-		if f.Flags&(can.Error|can.Sent) == 0 {
-			continue
-		}
-		if f.Flags&can.Error != 0 {
-			aside++
-			b.countError(f)
-		} else if b.isDevice {
-			aside++
-		}
-	}
-	if aside > 0 {
-		b.notArrived.Add(aside)
-	}
-	if b.untilNext -= len(frames); b.untilNext < 0 {
-		f := &frames[max(0, b.untilNext+len(frames))]
-		b.untilNext = sampleEvery
-		if f.Flags&can.Error == 0 {
-			b.mu.Lock()
-			b.mix.add(f)
-			b.mu.Unlock()
-		}
-	}
-}
-
-func (b *Bus) countError(f *can.Frame) {
-	b.mu.Lock()
-	b.health.Errors.count(f)
-	if tx, rx, ok := errorCountersOf(f); ok {
-		b.health.TxErrors, b.health.RxErrors = uint16(tx), uint16(rx)
-	}
-	b.mu.Unlock()
-	if isBusOff(f) {
-		b.log.warn("the controller is in bus-off: it neither sends nor receives")
-		if b.o.Link != nil {
-			b.beginCare()
-		}
-	}
 }
 
 // earlier is the earlier of two times, of which the zero time is never.

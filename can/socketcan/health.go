@@ -3,6 +3,8 @@ package socketcan
 import (
 	"math"
 	"time"
+
+	"milepost/can"
 )
 
 // Health is how a Bus is doing.
@@ -121,5 +123,49 @@ func (b *Bus) countForeignLocked(before *Link) {
 	ours := stats.Received + stats.Dropped - b.notArrived.Load()
 	if n := arrived - b.arrivedBefore - ours; n < 1<<63 {
 		b.health.Foreign = max(b.health.Foreign, b.foreignBefore+n)
+	}
+}
+
+// examine takes note of what frames tell beside their content.
+func (b *Bus) examine(frames []can.Frame) {
+	var aside uint64
+	for i := range frames {
+		f := &frames[i]
+		if f.Flags&(can.Error|can.Sent) == 0 {
+			continue
+		}
+		if f.Flags&can.Error != 0 {
+			aside++
+			b.countError(f)
+		} else if b.isDevice {
+			aside++
+		}
+	}
+	if aside > 0 {
+		b.notArrived.Add(aside)
+	}
+	if b.untilNext -= len(frames); b.untilNext < 0 {
+		f := &frames[max(0, b.untilNext+len(frames))]
+		b.untilNext = sampleEvery
+		if f.Flags&can.Error == 0 {
+			b.mu.Lock()
+			b.mix.add(f)
+			b.mu.Unlock()
+		}
+	}
+}
+
+func (b *Bus) countError(f *can.Frame) {
+	b.mu.Lock()
+	b.health.Errors.count(f)
+	if tx, rx, ok := errorCountersOf(f); ok {
+		b.health.TxErrors, b.health.RxErrors = uint16(tx), uint16(rx)
+	}
+	b.mu.Unlock()
+	if isBusOff(f) {
+		b.log.warn("the controller is in bus-off: it neither sends nor receives")
+		if b.o.Link != nil {
+			b.beginCare()
+		}
 	}
 }

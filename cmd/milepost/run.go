@@ -80,8 +80,8 @@ func runRun(ctx context.Context, inv *invocation, c *command, args []string) err
 // build makes the gateway that the configuration describes.
 func (s *service) build() error {
 	c := s.config
-	if len(c.Buses) == 0 {
-		return fmt.Errorf("%s: there is nothing to read: list the buses under buses", s.path)
+	if len(c.Buses)+len(c.Sensors) == 0 {
+		return fmt.Errorf("%s: there is nothing to read: list the buses under buses, or sensors under sensors", s.path)
 	}
 	bindings, err := s.bindings(c)
 	if err != nil {
@@ -94,7 +94,7 @@ func (s *service) build() error {
 	if err != nil {
 		s.log.Warn("the records' boot ID is made up", "cause", err)
 	}
-	if s.clock, err = clock.Open(clock.Options{Table: filepath.Join(c.Spool.Dir, "clocks"), Boot: boot, Earlier: earlier, Logger: s.log}); err != nil {
+	if s.clock, err = clock.Open(clock.Options{Table: filepath.Join(c.Spool.Dir, "clock"), Boot: boot, Earlier: earlier, Logger: s.log}); err != nil {
 		return err
 	}
 	s.live = &gateway.Live{
@@ -108,6 +108,7 @@ func (s *service) build() error {
 		Spool: spool.Options{
 			Sync: c.Spool.Sync, ChapterBytes: int64(c.Spool.ChapterSize), MaxBytes: int64(c.Spool.MaxSize),
 			MemoryBytes: int64(c.Spool.Memory), QuarantineBytes: int64(c.Spool.Quarantine),
+			BallastBytes: int64(c.Spool.Ballast), Thin: gateway.NewThinning(c.Spool.Thin),
 		},
 		Priorities: c.Priorities, Sinks: c.Sinks, Drain: c.Power.Drain,
 		Clock: s.clock, HoldBack: c.HoldBack,
@@ -119,6 +120,9 @@ func (s *service) build() error {
 	s.live.Refresh = refresh(c)
 	for _, m := range c.Dedup.Mirrors {
 		s.live.Mirrors = append(s.live.Mirrors, gateway.Mirror{Buses: m.Buses, Within: m.Within})
+	}
+	if err := s.sensors(); err != nil {
+		return err
 	}
 	return s.buses(bindings)
 }

@@ -17,7 +17,7 @@ func (s *service) buses(bindings *gateway.Bindings) error {
 		c := &s.config.Buses[i]
 		o := socketcan.BusOptions{
 			Interface: c.Interface, Name: c.Name,
-			ReceiveBuffer: int(c.ReceiveBuffer), CountForeign: c.CountForeign && c.Filter,
+			ReceiveBuffer: int(c.ReceiveBuffer), CountForeign: c.CountForeign && c.Filter, Coalesce: c.Coalesce,
 			Link:    linkOptions(c),
 			Filters: s.filters(c, bindings),
 			Logger:  s.log,

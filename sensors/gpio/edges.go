@@ -83,7 +83,6 @@ type edgeMeter struct {
 }
 
 func (m *edgeMeter) begin(at moment, on bool) {
-	m.restart()
 	m.time.begin(at.mono, on)
 	m.add(at.wall, EdgeState, number(on))
 }

@@ -94,6 +94,20 @@ func TestEdges(t *testing.T) {
 	})
 }
 
+// TestUnseen: a level that was gone before the interrupt was served.
+func TestUnseen(t *testing.T) {
+	e := edgesFor(t, EdgeOptions{})
+	inBubble(t, e, &e.watch, func(chip *fakeChip) {
+		for i, on := range []bool{true, false, true, true, false, false, true} {
+			time.Sleep(time.Duration(i+1) * time.Millisecond)
+			chip.set(on, 0)
+		}
+	})
+	if e.Unseen() != 2 || e.Status().Lost != 0 {
+		t.Errorf("%d unseen, %d lost", e.Unseen(), e.Status().Lost)
+	}
+}
+
 // TestLateEdge is stamped before the end of an interval and read long after.
 func TestLateEdge(t *testing.T) {
 	e := edgesFor(t, EdgeOptions{})

@@ -111,10 +111,7 @@ type pulseMeter struct {
 	perUnit float64
 }
 
-func (m *pulseMeter) begin(at moment, _ bool) {
-	m.restart()
-	m.speed.begin(at.mono)
-}
+func (m *pulseMeter) begin(at moment, _ bool) { m.speed.begin(at.mono) }
 
 func (m *pulseMeter) edge(at moment, _ bool, lost uint32) {
 	pulses := uint64(lost) + 1
@@ -134,10 +131,7 @@ func (m *pulseMeter) end(at moment) {
 	m.count = 0
 }
 
-func (m *pulseMeter) shift(from, _ moment) {
-	m.end(from)
-	m.restart()
-}
+func (m *pulseMeter) shift(from, _ moment) { m.end(from) }
 
 // frequency is told of pulses and tells how fast they come. Times are nanoseconds
 // of one clock that nobody sets.

@@ -54,22 +54,16 @@ type batch struct {
 	emit     func([]sensors.Reading)
 	status   *status
 	readings []sensors.Reading
-	last     int64
 }
 
 const batchReadings = 256
 
-// add keeps times in order: what was late for its moment gets the last one's.
 func (b *batch) add(at int64, channel int, value float64) {
-	b.last = max(b.last, at)
-	b.readings = append(b.readings, sensors.Reading{Time: b.last, Channel: channel, Value: value})
+	b.readings = append(b.readings, sensors.Reading{Time: at, Channel: channel, Value: value})
 	if len(b.readings) >= batchReadings {
 		b.flush()
 	}
 }
-
-// restart lets times go back: the wall clock was set.
-func (b *batch) restart() { b.last = -1 << 63 }
 
 func (b *batch) flush() {
 	if len(b.readings) == 0 {

@@ -29,6 +29,7 @@ func defaults() *Config {
 			ChapterSize: 512 << 10,
 			Compression: CompressionZstd,
 			Memory:      4 << 20,
+			Ballast:     256 << 10,
 			Quarantine:  16 << 20,
 		},
 		Power: Power{Ignition: Ignition{Line: newLine(), Hold: 2 * time.Second}, Drain: 10 * time.Second},
@@ -37,7 +38,7 @@ func defaults() *Config {
 }
 
 func newBus() Bus {
-	return Bus{Restart: 100 * time.Millisecond, Filter: true, ReceiveBuffer: 4 << 20}
+	return Bus{Restart: time.Second, Filter: true, Coalesce: 10 * time.Millisecond, ReceiveBuffer: 4 << 20}
 }
 
 func exampleBus(name, dbc string, bitrate int) Bus {
@@ -145,6 +146,8 @@ func (b *Bus) fields() []field {
 			doc: "Have the kernel keep back frames that no database knows, so that they never wake the program."},
 		{key: "count_foreign", value: boolean(&b.CountForeign),
 			doc: "Count the frames that were kept back, by the interface's own counters."},
+		{key: "coalesce", value: duration(&b.Coalesce, 0, 100*time.Millisecond),
+			doc: "How long frames may gather before they are read, so that a busy bus wakes the program less often. Their times are the kernel's in any case; the first frame after a silence does not wait."},
 		{key: "receive_buffer", value: size(&b.ReceiveBuffer, 64<<10, 256<<20),
 			doc: "How much the kernel may keep for the program while that is busy. A frame takes about 800 bytes of it."},
 	}
@@ -206,12 +209,16 @@ func (s *Spool) fields() []field {
 			doc: "How long a record may wait until it is safe from a power cut: no time at all (always), or until the system sees fit (never)."},
 		{key: "max_size", value: size(&s.MaxSize, 1<<20, 1<<50),
 			doc: "The most that the folder may hold. The oldest records of the lowest priority make room for new ones, and are counted. At least four chapters."},
+		{key: "thin", value: durations{&s.Thin, time.Second, 24 * time.Hour},
+			doc: "The widths, such as [10s, 1m], to which old windows that no sink has been sent are merged before anything is deleted for max_size: first to the first one, then on. None is never."},
 		{key: "chapter_size", value: size(&s.ChapterSize, 64<<10, 1<<30),
 			doc: "The unit in which the disk is given back. At full speed about five times as much memory is in use."},
 		{key: "compression", value: enum(&s.Compression, CompressionZstd, CompressionNone),
 			doc: "How records are kept: compressed they take about half as much, and wear the flash half as much. A replay without a configuration does not compress."},
 		{key: "memory", value: size(&s.Memory, 64<<10, 1<<30),
 			doc: "How much may wait in memory while the disk is full, read-only or broken. What comes beyond that is dropped and counted."},
+		{key: "ballast", value: size(&s.Ballast, 0, 1<<30),
+			doc: "The size of a file that is deleted when a full disk refuses to note what was delivered, and made again when there is room; 0B is none. File systems that write in place, as ext4 does, hardly need it."},
 		{key: "quarantine_size", value: size(&s.Quarantine, 64<<10, 1<<40),
 			doc: "How much is kept of what was found damaged, for whoever wants to look at it. The oldest of it is deleted first."},
 	}

@@ -57,6 +57,7 @@ var libraryRules = []struct {
 	{"golang.org/x/sys", []string{"can/socketcan", "sensors/...", "uplink/spool", "uplink/kafka", "uplink/uplinktest/volatiledisk", "cmd/..."}, "system calls stay where the system is the peer"},
 	{"go.einride.tech/can", []string{"can/cantest", "can/socketcan", "cmd/internal/bench"}, "its frames hold 8 bytes only: it is a peer to compare with, and is used where it is sound"},
 	{"github.com/mdlayher/netlink", []string{"can/socketcan"}, "rtnetlink belongs to the interfaces of buses"},
+	{"github.com/warthog618/go-gpiocdev", []string{"sensors/gpio", "cmd/milepost-lab/..."}, "lines belong to the driver of GPIO sensors, and to virtual boards"},
 	{"periph.io/", []string{"sensors/..."}, "client libraries appear only in the package named after their technology"},
 	{"github.com/warthog618/go-gpiocdev", []string{"sensors/gpio", "cmd/milepost-lab/board/guest"}, "client libraries appear only in the package named after their technology"},
 	{"github.com/google/go-cmp", nil, "for tests only"},
