@@ -205,7 +205,7 @@ func summaries(records []map[string]any) (all []string) {
 		if _, bus := r["id"]; !bus {
 			continue // the gateway's own
 		}
-		for _, key := range []string{"device", "boot", "seq", "mono", "clock"} {
+		for _, key := range []string{"device", "boot", "seq", "mono", "clock", "uptime"} {
 			delete(r, key)
 		}
 		text, err := json.Marshal(r)

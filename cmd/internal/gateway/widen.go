@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"time"
 
 	"milepost/aggregate"
@@ -33,9 +34,15 @@ func (w *widener) add(part *aggregate.Window, emit func(*aggregate.Window)) {
 	switch {
 	case part.Revision != 0:
 		emit(part)
-	case w.open != nil && w.open.Start == start:
+	case w.open != nil && w.open.Start == start && mergeable(w.open, part):
 		w.open.Merge(part)
 		w.parts = append(w.parts, part)
+	case w.open != nil && w.open.Start == start:
+		// The databases have changed: what comes now is a correction of its own.
+		w.emit(emit)
+		w.late++
+		part.Revision = 1<<31 | w.late
+		w.open = part
 	case w.open == nil && start < w.passed:
 		// Its window was emitted while the bus was silent.
 		w.late++
@@ -45,6 +52,25 @@ func (w *widener) add(part *aggregate.Window, emit func(*aggregate.Window)) {
 		w.emit(emit)
 		w.open = part
 	}
+}
+
+// mergeable says whether the groups that both windows have are of the same series.
+func mergeable(a, b *aggregate.Window) bool {
+	i, j := 0, 0
+	for i < len(a.Groups) && j < len(b.Groups) {
+		g, h := a.Groups[i].Group, b.Groups[j].Group
+		switch order := g.Compare(h); {
+		case order < 0:
+			i++
+		case order > 0:
+			j++
+		case g != h && !slices.Equal(g.Series, h.Series):
+			return false
+		default:
+			i, j = i+1, j+1
+		}
+	}
+	return true
 }
 
 // pass emits the open window if its time has passed, or if there will be no more.
