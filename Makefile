@@ -42,7 +42,7 @@ test-kernel: lab ## live buses and a clock that is set, on kernels of their own;
 	@$(GO) test -count=1 -run '^TestKernel' -exec '$(UML) --modules "$(CHIPS)"' $(TESTFLAGS) ./sensors/sysfs ./sensors/i2c
 
 test-board: ## the binary on virtual ARM boards with Debian's kernels; needs qemu-system-arm, device-tree-compiler, kmod, e2fsprogs, apt
-	@MILEPOST_BOARD=1 $(GO) test -count=1 -timeout 20m -v -run '^TestBoard' $(TESTFLAGS) ./cmd/milepost-lab/board ./cmd/milepost-lab
+	@MILEPOST_BOARD=1 $(GO) test -count=1 -p 1 -timeout 20m -v -run '^TestBoard' $(TESTFLAGS) ./cmd/milepost-lab/board ./cmd/milepost-lab
 
 power: lab ## CUTS (200) power cuts on a disk that forgets; needs user-mode-linux, e2fsprogs
 	@POWERCUT_CUTS=$(CUTS) $(GO) test -count=1 -p 2 -v -run '^Test(PowerCut|Control)' -exec '$(UML) --modules nbd' $(TESTFLAGS) ./uplink/spool/powercut ./cmd/milepost

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,10 +18,9 @@ import (
 // refuser refuses what wrong says, by name or as a whole.
 type refuser struct {
 	uplinktest.MemorySink
-	wrong   func(sequence uint64) bool
-	named   bool
-	refused int // calls
-	total   int
+	wrong func(sequence uint64) bool
+	named bool
+	total atomic.Int64 // records that it was given
 }
 
 func (s *refuser) Send(ctx context.Context, records []uplink.Record) error {
@@ -30,15 +30,13 @@ func (s *refuser) Send(ctx context.Context, records []uplink.Record) error {
 			at = append(at, i)
 		}
 	}
-	s.total += len(records)
+	s.total.Add(int64(len(records)))
 	switch {
 	case len(at) == 0:
 		return s.MemorySink.Send(ctx, records)
 	case s.named:
-		s.refused++
 		return uplink.Permanent(errors.New("400 Bad Request"), at...)
 	}
-	s.refused++
 	return uplink.Permanent(errors.New("400 Bad Request"))
 }
 
@@ -51,8 +49,9 @@ func TestRefusesEverything(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					queue := uplinktest.NewQueue()
 					records := fill(queue, 100, 10)
-					broken := true
-					sink := &refuser{wrong: func(uint64) bool { return broken }, named: named}
+					var broken atomic.Bool
+					broken.Store(true)
+					sink := &refuser{wrong: func(uint64) bool { return broken.Load() }, named: named}
 					quarantined := 0
 					f := uplink.NewForwarder(queue, sink, uplink.ForwarderOptions{
 						Decode: uplink.DecodeRecords, Order: order,
@@ -67,10 +66,10 @@ func TestRefusesEverything(t *testing.T) {
 					if s.Up || s.Poisoned != 0 || quarantined != 0 || s.Failures < 20 || !strings.Contains(s.Cause, "check how the sink") || !strings.Contains(s.Cause, "400 Bad Request") {
 						t.Errorf("%d quarantined: %+v", quarantined, s)
 					}
-					if per := sink.total / int(s.Failures); order != uplink.InOrder && per > 200 {
+					if per := int(sink.total.Load()) / int(max(s.Failures, 1)); order != uplink.InOrder && per > 200 {
 						t.Errorf("%d records are sent in vain with each try", per)
 					}
-					broken = false
+					broken.Store(false)
 					if err := <-result; err != nil {
 						t.Fatal(err)
 					}
@@ -94,8 +93,9 @@ func TestRefusesFromThenOn(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					queue := uplinktest.NewQueue()
 					records := fill(queue, 100, 10)
-					broken := true
-					sink := &refuser{wrong: func(sequence uint64) bool { return broken && sequence > 305 && sequence < 900 }, named: named}
+					var broken atomic.Bool
+					broken.Store(true)
+					sink := &refuser{wrong: func(sequence uint64) bool { return broken.Load() && sequence > 305 && sequence < 900 }, named: named}
 					f := uplink.NewForwarder(queue, sink, uplink.ForwarderOptions{Decode: uplink.DecodeRecords, Order: order, MaxRecords: 50})
 					result := make(chan error, 1)
 					go func() { result <- f.Run(t.Context()) }()
@@ -106,7 +106,7 @@ func TestRefusesFromThenOn(t *testing.T) {
 					if s.Up || s.Poisoned > 150 || s.Failures < 20 {
 						t.Errorf("%+v", s)
 					}
-					broken = false
+					broken.Store(false)
 					if err := <-result; err != nil {
 						t.Fatal(err)
 					}

@@ -81,6 +81,7 @@ func TestKernelLoad(t *testing.T) {
 	path := gatewayConfig(t, dir, database, "buses: ["+listed.String()+"]\n")
 	gateway := startProcess(t, path)
 	defer gateway.kill()
+	clear(traffic.sent)
 	pid := gateway.command.Process.Pid
 
 	before, began := usageOf(t, pid), time.Now()
@@ -91,36 +92,43 @@ func TestKernelLoad(t *testing.T) {
 	sent := traffic.play(phase)
 	busy, busyTime := usageOf(t, pid).since(before), time.Since(began)
 
-	calls := -1.0 // a frame
-	if _, err := exec.LookPath("strace"); err == nil {
-		n := uint64(0)
-		calls = float64(systemCalls(t, pid, func() { n = traffic.play(phase) })) / float64(n)
-		sent += n
-	}
-
-	// Everything that was sent arrives within the pause of the reader.
-	var report status.Report
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		var err error
-		if report, err = status.Ask(context.Background(), filepath.Join(dir, "spool")); err != nil {
-			t.Fatal(err)
-		}
-		received := uint64(0)
-		for _, b := range report.Buses {
-			received += b.Received + b.Dropped
-		}
-		if received >= sent {
-			break
+	// await waits until all that was sent is received, or will not be.
+	await := func() (buses []status.Bus) {
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+			report, err := status.Ask(context.Background(), filepath.Join(dir, "spool"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := uint64(0)
+			for _, b := range report.Buses {
+				n += b.Received + b.Dropped
+			}
+			if n >= sent || time.Now().After(deadline) {
+				return report.Buses
+			}
 		}
 	}
-	peak := usageOf(t, pid).peak
-	account := gateway.terminate()
-
-	for i, b := range report.Buses {
+	for i, b := range await() {
 		if b.Received != traffic.sent[i] || b.Dropped != 0 {
 			t.Errorf("%s: %d frames were sent, %d received and %d dropped by the kernel", b.Name, traffic.sent[i], b.Received, b.Dropped)
 		}
 	}
+	peak := usageOf(t, pid).peak
+	rate := float64(sent) / busyTime.Seconds()
+	cost := busy.perFrame(sent)
+
+	calls := -1.0 // a frame
+	if _, err := exec.LookPath("strace"); err == nil {
+		n := uint64(0)
+		calls = float64(systemCalls(t, pid, func() {
+			n = traffic.play(phase)
+			sent += n
+			await()
+		})) / float64(n)
+	}
+	anonymous, file := statusField(fmt.Sprintf("/proc/%d/status", pid), "RssAnon:"), statusField(fmt.Sprintf("/proc/%d/status", pid), "RssFile:")
+	account := gateway.terminate()
+
 	var frames, decoded float64
 	for _, r := range jsonLines(t, filepath.Join(dir, "records.jsonl")) {
 		if r["message"] == "ledger" && r["sum"] != nil {
@@ -129,7 +137,7 @@ func TestKernelLoad(t *testing.T) {
 				frames += r["sum"].(float64)
 			case "decoded":
 				decoded += r["sum"].(float64)
-			case "dropped", "kernel_dropped", "readings_dropped":
+			case "dropped", "kernel_dropped", "readings_dropped", "late":
 				if r["sum"].(float64) != 0 {
 					t.Errorf("%v: %v", r["signal"], r["sum"])
 				}
@@ -139,22 +147,19 @@ func TestKernelLoad(t *testing.T) {
 	if want := groupDigits(sent) + "  frames in\n"; !strings.Contains(account, want) || !strings.Contains(account, groupDigits(sent)+"  decoded\n") {
 		t.Errorf("%d frames were sent; the gateway says:\n%s", sent, account)
 	}
-	rate := float64(sent) / busyTime.Seconds()
-	if calls >= 0 {
-		rate = float64(sent) / 2 / busyTime.Seconds() // there were two phases
+	if frames != float64(sent) || decoded != frames {
+		t.Errorf("%d frames were sent; the records tell of %.0f, %.0f of them decoded", sent, frames, decoded)
 	}
-	cost := busy.perFrame(uint64(rate * busyTime.Seconds()))
 	t.Logf(`%d buses, %d series, %.0f frames/s for %v (intended: %d); all of %d frames counted
 CPU %.0f ns a frame; bare recvmmsg %.0f ns (%.2f of it), with the same pause between reads %.0f ns (%.2f of it)
-%.3f system calls a frame (strace; -1: there is none)
+%.3f system calls a frame without clock_gettime, which is one in a guest only (strace; -1: there is none)
 wake-ups %.0f/s under load, %.0f/s idle (4 silent buses); idle CPU %.2f %%
-peak RSS %.1f MiB`,
+peak RSS %.1f MiB; now %.1f MiB are its own, %.1f MiB the program's file`,
 		loadBuses, 432*loadBuses, rate, busyTime.Round(time.Millisecond), loadBuses*loadRate, sent,
 		cost, bare[0], cost/bare[0], bare[1], cost/bare[1],
 		calls,
 		float64(busy.switches)/busyTime.Seconds(), float64(idle.switches)/idleTime.Seconds(), 100*idle.cpu.Seconds()/idleTime.Seconds(),
-		float64(peak)/(1<<20))
-	t.Logf("the ledger's records tell of %.0f frames, %.0f decoded", frames, decoded)
+		float64(peak)/(1<<20), float64(anonymous)/(1<<10), float64(file)/(1<<10))
 	if calls > 1.0/8 {
 		t.Errorf("%.3f system calls a frame; want at most 1/8", calls)
 	}
@@ -418,12 +423,16 @@ func systemCalls(t testing.TB, pid int, f func()) (calls uint64) {
 	}
 	t.Logf("strace:\n%s", text)
 	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) == 2 && f[1] == "total" {
-			calls, err = strconv.ParseUint(f[0], 10, 64)
+		f := strings.Fields(line)
+		if len(f) < 2 || f[1] == "total" || f[1] == "clock_gettime" { // that needs no call where there is a vDSO
+			continue
+		}
+		if n, err := strconv.ParseUint(f[0], 10, 64); err == nil {
+			calls += n
 		}
 	}
-	if err != nil || calls == 0 {
-		t.Fatalf("strace has counted nothing (%v):\n%s", err, text)
+	if calls == 0 {
+		t.Fatalf("strace has counted nothing:\n%s", text)
 	}
 	return calls
 }
@@ -444,6 +453,9 @@ func startProcess(t testing.TB, config string) *gatewayProcess {
 	}
 	defer socket.Close()
 	command, _, stderr := process(t, "run", config)
+	if path := os.Getenv("MILEPOST_BINARY"); path != "" { // smaller than the tests'
+		command.Path = path
+	}
 	command.Env = append(command.Env, "NOTIFY_SOCKET="+socket.LocalAddr().String())
 	start(t, command)
 	said := make([]byte, 100)

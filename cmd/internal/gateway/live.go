@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"milepost/can"
@@ -82,10 +83,10 @@ type Live struct {
 	closer   *closer
 	reload   sync.Mutex
 	changing sync.Mutex // held by Reload, for what follows and Sinks
-	stopping bool
-	ended    <-chan struct{} // of the context of Run
 	fallback error           // why the records are not in SpoolDir
 	earlier  []spool.Info
+
+	stopping atomic.Bool
 
 	durabilityLock sync.Mutex
 	durability     durability
@@ -98,7 +99,7 @@ const liveSlots = 12
 // Run collects until ctx is done, and then stores and delivers what there is. The
 // ledger accounts for all frames that were received.
 func (l *Live) Run(ctx context.Context) (ledger Ledger, err error) {
-	l.started, l.ended = time.Now(), ctx.Done()
+	l.started = time.Now()
 	if l.Logger == nil {
 		l.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -130,9 +131,9 @@ func (l *Live) Run(ctx context.Context) (ledger Ledger, err error) {
 		l.Ready()
 	}
 	<-ctx.Done()
+	l.stopping.Store(true)
 	l.Logger.Info("stopping", "cause", context.Cause(ctx))
-	l.changing.Lock()
-	l.stopping = true // from now on there is nothing to change
+	l.changing.Lock() // a Reload that has begun is awaited, no other begins
 	l.changing.Unlock()
 	stop()
 	err = l.closer.finish()

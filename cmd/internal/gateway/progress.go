@@ -16,14 +16,9 @@ const patience = 10 * time.Second
 // read, windows that are not closed, a spool that does not write. A bus without
 // frames and a sink that cannot be reached are no such parts. It is what a
 // watchdog is fed by.
-//
-// While the gateway stops, nothing is stuck: that takes its bounded time, and who
-// waits for it knows how long.
 func (l *Live) Stuck() string {
-	select {
-	case <-l.ended:
-		return ""
-	default:
+	if l.stopping.Load() {
+		return "" // that takes as long as Drain allows
 	}
 	now := time.Since(started)
 	for _, in := range l.intakes {

@@ -25,7 +25,7 @@ type Change struct {
 func (l *Live) Reload(c Change) error {
 	l.changing.Lock()
 	defer l.changing.Unlock()
-	if l.stopping {
+	if l.stopping.Load() {
 		return errors.New("the gateway stops; what it read last is in force to the end")
 	}
 	for _, in := range l.intakes {
