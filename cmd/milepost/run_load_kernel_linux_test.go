@@ -117,38 +117,34 @@ func TestKernelLoad(t *testing.T) {
 	rate := float64(sent) / busyTime.Seconds()
 	cost := busy.perFrame(sent)
 
-	calls := -1.0 // a frame
-	if _, err := exec.LookPath("strace"); err == nil {
-		n := uint64(0)
-		calls = float64(systemCalls(t, pid, func() {
-			n = traffic.play(phase)
-			sent += n
-			await()
-		})) / float64(n)
-	}
 	anonymous, file := statusField(fmt.Sprintf("/proc/%d/status", pid), "RssAnon:"), statusField(fmt.Sprintf("/proc/%d/status", pid), "RssFile:")
 	account := gateway.terminate()
 
-	var frames, decoded float64
 	for _, r := range jsonLines(t, filepath.Join(dir, "records.jsonl")) {
-		if r["message"] == "ledger" && r["sum"] != nil {
-			switch r["signal"] {
-			case "frames":
-				frames += r["sum"].(float64)
-			case "decoded":
-				decoded += r["sum"].(float64)
-			case "dropped", "kernel_dropped", "readings_dropped", "late":
-				if r["sum"].(float64) != 0 {
-					t.Errorf("%v: %v", r["signal"], r["sum"])
-				}
+		if r["message"] != "ledger" || r["sum"] == nil {
+			continue
+		}
+		switch r["signal"] {
+		case "dropped", "kernel_dropped", "readings_dropped", "late":
+			if r["sum"].(float64) != 0 {
+				t.Errorf("%v: %v", r["signal"], r["sum"])
 			}
 		}
 	}
 	if want := groupDigits(sent) + "  frames in\n"; !strings.Contains(account, want) || !strings.Contains(account, groupDigits(sent)+"  decoded\n") {
 		t.Errorf("%d frames were sent; the gateway says:\n%s", sent, account)
 	}
-	if frames != float64(sent) || decoded != frames {
-		t.Errorf("%d frames were sent; the records tell of %.0f, %.0f of them decoded", sent, frames, decoded)
+	// Another one has its system calls counted, which makes it so slow that there
+	// may be no room for frames.
+	calls := -1.0
+	if _, err := exec.LookPath("strace"); err == nil {
+		gateway = startProcess(t, path)
+		n := uint64(0)
+		calls = float64(systemCalls(t, gateway.command.Process.Pid, func() { n = traffic.play(phase) })) / float64(n)
+		gateway.terminate()
+		if calls > 1.0/8 {
+			t.Errorf("%.3f system calls a frame; want at most 1/8", calls)
+		}
 	}
 	t.Logf(`%d buses, %d series, %.0f frames/s for %v (intended: %d); all of %d frames counted
 CPU %.0f ns a frame; bare recvmmsg %.0f ns (%.2f of it), with the same pause between reads %.0f ns (%.2f of it)
@@ -160,9 +156,6 @@ peak RSS %.1f MiB; now %.1f MiB are its own, %.1f MiB the program's file`,
 		calls,
 		float64(busy.switches)/busyTime.Seconds(), float64(idle.switches)/idleTime.Seconds(), 100*idle.cpu.Seconds()/idleTime.Seconds(),
 		float64(peak)/(1<<20), float64(anonymous)/(1<<10), float64(file)/(1<<10))
-	if calls > 1.0/8 {
-		t.Errorf("%.3f system calls a frame; want at most 1/8", calls)
-	}
 	if peak > 30<<20 {
 		t.Errorf("peak RSS %d KiB; want at most 30 MiB", peak>>10)
 	}

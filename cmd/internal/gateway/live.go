@@ -83,7 +83,7 @@ type Live struct {
 	closer   *closer
 	reload   sync.Mutex
 	changing sync.Mutex // held by Reload, for what follows and Sinks
-	fallback error           // why the records are not in SpoolDir
+	fallback error      // why the records are not in SpoolDir
 	earlier  []spool.Info
 
 	stopping atomic.Bool
