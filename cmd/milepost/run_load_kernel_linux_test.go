@@ -7,11 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -428,53 +426,4 @@ func systemCalls(t testing.TB, pid int, f func()) (calls uint64) {
 		t.Fatalf("strace has counted nothing:\n%s", text)
 	}
 	return calls
-}
-
-// gatewayProcess is a milepost run that is a process of its own.
-type gatewayProcess struct {
-	t       testing.TB
-	command *exec.Cmd
-	stderr  *bytes.Buffer
-}
-
-// startProcess starts it and waits until it is ready.
-func startProcess(t testing.TB, config string) *gatewayProcess {
-	t.Helper()
-	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "notify"), Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
-	command, _, stderr := process(t, "run", config)
-	if path := os.Getenv("MILEPOST_BINARY"); path != "" { // smaller than the tests'
-		command.Path = path
-	}
-	command.Env = append(command.Env, "NOTIFY_SOCKET="+socket.LocalAddr().String())
-	start(t, command)
-	said := make([]byte, 100)
-	socket.SetReadDeadline(time.Now().Add(20 * time.Second))
-	n, err := socket.Read(said)
-	if err != nil || !slices.Contains(strings.Split(string(said[:n]), "\n"), "READY=1") {
-		command.Process.Kill()
-		command.Wait()
-		t.Fatalf("%q, %v\n%s", said[:n], err, stderr)
-	}
-	return &gatewayProcess{t, command, stderr}
-}
-
-// terminate stops it as systemd does and returns what it said.
-func (g *gatewayProcess) terminate() string {
-	g.t.Helper()
-	g.command.Process.Signal(unix.SIGTERM)
-	if code := exitCode(g.t, g.command); code != 0 {
-		g.t.Fatalf("exit code %d\n%s", code, g.stderr)
-	}
-	return g.stderr.String()
-}
-
-func (g *gatewayProcess) kill() {
-	if g.command.ProcessState == nil {
-		g.command.Process.Kill()
-		g.command.Wait()
-	}
 }

@@ -107,12 +107,7 @@ func (l *Live) Run(ctx context.Context) (ledger Ledger, err error) {
 		return ledger, err
 	}
 	defer func() { err = errors.Join(err, l.spools.Close()) }()
-	targets, err := l.targets(l.Sinks, func(name string) []byte { return newestNote(l.earlier, name) })
-	if err != nil {
-		return ledger, err
-	}
-	l.closer = newCloser(l)
-	if l.delivery, err = NewDelivery(l.spools, targets, l.closer.store, l.Logger); err != nil {
+	if err := l.prepare(); err != nil {
 		return ledger, err
 	}
 	forget(l.spools, l.Sinks, l.Logger)
@@ -165,19 +160,56 @@ func (l *Live) open() (err error) {
 	if l.spools, err = OpenSpools(l.dir, options, l.Priorities); err == nil || errors.Is(err, spool.ErrLocked) || errors.Is(err, spool.ErrNewer) {
 		return err
 	}
-	l.fallback = err
-	var fallbackErr error
-	if l.dir, fallbackErr = fallbackDir(); fallbackErr != nil {
-		return errors.Join(err, fallbackErr)
+	return l.openInMemory(options, err)
+}
+
+// openInMemory opens spools in memory, because of what keeps those on the disk
+// from being used.
+func (l *Live) openInMemory(options spool.Options, cause error) (err error) {
+	l.fallback = cause
+	if l.dir, err = fallbackDir(); err != nil {
+		return errors.Join(cause, err)
 	}
-	l.Logger.Error("the spool cannot be used; records are kept in memory until the next start", "cause", err, "folder", l.dir)
-	options.Quota = spool.NewQuota(int64(cmp.Or(options.MemoryBytes, 4<<20)))
+	l.Logger.Error("the spool cannot be used; records are kept in memory until the next start", "cause", cause, "folder", l.dir)
+	options.Quota, options.MaxBytes = spool.NewQuota(int64(cmp.Or(options.MemoryBytes, 4<<20))), 0
 	options.Sync = spool.SyncNever
-	l.spools, fallbackErr = OpenSpools(l.dir, options, l.Priorities)
-	if fallbackErr != nil {
-		return errors.Join(err, fallbackErr)
+	spools, err := OpenSpools(l.dir, options, l.Priorities)
+	if err != nil {
+		return errors.Join(cause, err)
 	}
+	l.spools = spools
 	return nil
+}
+
+// prepare makes the sinks and what forwards to them. A disk that lets the spools
+// be opened, but has no room for the places of the sinks in them, is of no use
+// either.
+func (l *Live) prepare() error {
+	noteOf := func(name string) []byte { return newestNote(l.earlier, name) }
+	for {
+		targets, err := l.targets(l.Sinks, noteOf)
+		if err != nil {
+			return err
+		}
+		l.closer = newCloser(l)
+		l.delivery, err = NewDelivery(l.spools, targets, l.closer.store, l.Logger)
+		if err == nil {
+			return nil
+		}
+		for _, t := range targets {
+			t.Sink.Close()
+		}
+		if l.fallback != nil {
+			return err
+		}
+		l.spools.Close() // fails for the same cause
+		options := l.Spool
+		options.Logger = l.Logger
+		if err := l.openInMemory(options, err); err != nil {
+			return err
+		}
+		noteOf = func(string) []byte { return nil } // of another spool
+	}
 }
 
 // Dir is the folder of the spool that is in use, once Run has called Ready.
