@@ -72,7 +72,7 @@ func (in *intake) begin(bind binder) {
 	c.folder.shared.Store(c.streams)
 	c.windows = aggregate.NewCollector(aggregate.Options{
 		Window: int64(in.options.Window), Lateness: int64(in.options.Lateness), Step: int64(in.options.ClockStep),
-		Slots: liveSlots, MaxRuns: aggregate.MostRuns, Stamp: in.options.Stamp,
+		Slots: liveSlots(in.options.Window), MaxRuns: aggregate.MostRuns, Stamp: in.options.Stamp,
 	})
 	if in.c != nil {
 		c.windows.Follow(in.c.windows)

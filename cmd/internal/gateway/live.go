@@ -92,9 +92,12 @@ type Live struct {
 	durability     durability
 }
 
-// liveSlots is how many windows may wait for the closer: what a disk that hangs
-// for so many seconds costs nothing.
-const liveSlots = 12
+// liveSlots is how many windows may wait for the closer: a disk that hangs for so
+// many seconds costs nothing. Of short windows there are more, but their memory is
+// bounded.
+func liveSlots(window time.Duration) int {
+	return int(min(max(12*time.Second/window, 12), 96))
+}
 
 // Run collects until ctx is done, and then stores and delivers what there is. The
 // ledger accounts for all frames that were received.

@@ -122,6 +122,11 @@ func soak(t *testing.T, length, refresh time.Duration) {
 			continue
 		}
 		hour, nextHour = hour+1, nextHour.Add(anHour)
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		heap = append(heap, m.HeapAlloc)
+		t.Logf("hour %d: heap %.2f MiB, %d goroutines, %d descriptors", hour, float64(m.HeapAlloc)/(1<<20), runtime.NumGoroutine(), openDescriptors())
 		change := Change{Bindings: liveBindings(t, strings.ReplaceAll(liveDatabase, "(1,0)", fmt.Sprintf("(%d,0)", 1+hour%3))), Refresh: refresh, Sinks: sinks(hour)}
 		if hour%3 == 1 {
 			change.Priorities = []config.PriorityRule{{Signal: "Speed", Priority: config.PriorityHigh}}
@@ -132,11 +137,6 @@ func soak(t *testing.T, length, refresh time.Duration) {
 		if what := r.live.Stuck(); what != "" {
 			t.Error(what)
 		}
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		heap = append(heap, m.HeapAlloc)
-		t.Logf("hour %d: heap %.2f MiB, %d goroutines, %d descriptors", hour, float64(m.HeapAlloc)/(1<<20), runtime.NumGoroutine(), openDescriptors())
 	}
 	r.stop()
 	if err := <-r.result; err != nil {
