@@ -59,12 +59,13 @@ type Collector struct {
 	shift   int64 // window number + shift = number in the ring, which never goes back
 	highest int64 // the highest window number before the last step back
 	epoch   uint32
+	entered bool // the newest window has a lane
 	// From and To bound the current lane's window: From <= time < To.
 	From, To int64
 	stats    CollectorStats
 
 	// Closer's side.
-	revision  uint32
+	revision  *uint32 // of late frames; shared with the collectors that follow
 	lateLane  Lane
 	lateOrder []int
 }
@@ -76,7 +77,23 @@ func NewCollector(o Options) *Collector {
 		o.MaxRuns = maxRuns
 	}
 	o.MaxRuns = min(o.MaxRuns, MostRuns)
-	return &Collector{options: o, behind: behind, ring: ring.New[Lane](int(behind)+o.Slots+2, 0)}
+	return &Collector{options: o, behind: behind, ring: ring.New[Lane](int(behind)+o.Slots+2, 0), revision: new(uint32)}
+}
+
+// Follow makes a collector that has taken nothing yet the successor of one of the
+// same Options that has finished: what belongs to the windows of that is late, so
+// that none of them comes twice but as a correction, and no correction has the
+// Revision of another. Both must have the same closer.
+func (c *Collector) Follow(before *Collector) {
+	c.revision, c.epoch = before.revision, before.epoch
+	if !before.begun {
+		return
+	}
+	c.begun, c.newest, c.lowest, c.highest = true, before.newest, before.newest, before.highest
+	if before.entered {
+		c.newest++
+	}
+	c.shift = c.ring.Completed() - c.newest
 }
 
 // floorDiv rounds towards minus infinity: there is time before 1970.
@@ -129,6 +146,7 @@ func (c *Collector) Lane(time int64, closeUp func()) (lane *Lane, late bool) {
 func (c *Collector) begin(lane *Lane, w, time int64) {
 	lane.Start = w * c.options.Window
 	lane.most = uint16(c.options.MaxRuns)
+	c.entered = c.entered || w == c.newest
 	lane.Stamp = c.stamp(time)
 	if w <= c.highest {
 		lane.Revision = 2 * c.epoch
@@ -146,7 +164,7 @@ func (c *Collector) stamp(time int64) (s Stamp) {
 // rebase makes w the newest window there has ever been.
 func (c *Collector) rebase(w int64) {
 	c.begun, c.restart = true, false
-	c.newest, c.lowest = w, w
+	c.newest, c.lowest, c.entered = w, w, false
 	c.highest = w - c.behind - 1
 	c.shift = c.ring.Completed() - (w - c.behind)
 }
@@ -158,7 +176,7 @@ func (c *Collector) forward(w int64) {
 	if end := c.newest + 1; w-c.behind > end {
 		c.shift += end - (w - c.behind)
 	}
-	c.newest = w
+	c.newest, c.entered = w, false
 	c.ring.Complete(w + c.shift - c.behind)
 }
 
@@ -170,8 +188,8 @@ func (c *Collector) stepBack(w int64) {
 	end := c.newest + c.shift + 1
 	c.ring.Complete(end)
 	c.shift = end - (w - c.behind)
-	c.newest = w
-	c.epoch = uint32(c.stats.Steps)
+	c.newest, c.entered = w, false
+	c.epoch++
 }
 
 // AddStream declares the next stream; countOnly if the payloads of its frames
@@ -331,10 +349,10 @@ func (c *Collector) corrections(late []lateFrame, from *Lane, folder Folder, emi
 		if i+1 < len(order) && late[order[i+1]].start == f.start {
 			continue
 		}
-		c.revision++
+		*c.revision++
 		// Revisions of late frames and of set-back clocks must not meet: the
 		// former are odd, the latter even.
-		window := NewWindow(f.start, c.options.Window, 2*c.revision+1)
+		window := NewWindow(f.start, c.options.Window, 2**c.revision+1)
 		window.Stamp, first = stamp, true
 		folder.Fold(lane, window)
 		lane.reset()

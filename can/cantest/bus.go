@@ -90,8 +90,8 @@ type Receiver struct {
 	alarm    *time.Timer
 }
 
-// SetReadDeadline makes a Read that waits beyond t return os.ErrDeadlineExceeded,
-// as of a socket. The zero time is none.
+// SetReadDeadline makes a Read that waits beyond t return os.ErrDeadlineExceeded;
+// frames that wait come first. The zero time is none.
 func (r *Receiver) SetReadDeadline(t time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,7 +123,7 @@ func (r *Receiver) Read(frames []can.Frame) (n int, err error) {
 	for r.queued == 0 && !r.closed && !r.overdue() {
 		r.arrived.Wait()
 	}
-	if overdue := r.overdue(); overdue && !(r.closed && r.queued == 0) {
+	if r.queued == 0 && !r.closed { // overdue
 		r.mu.Unlock()
 		return 0, os.ErrDeadlineExceeded
 	}

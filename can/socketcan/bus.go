@@ -122,8 +122,9 @@ func newBus(o BusOptions, sys system) *Bus {
 func (b *Bus) Buses() []string { return b.buses }
 
 // Read returns frames as they come, and waits through whatever happens to the
-// interface. It returns os.ErrDeadlineExceeded at the time that SetReadDeadline set,
-// io.EOF after Close, and errors.ErrUnsupported on systems without SocketCAN.
+// interface. It returns os.ErrDeadlineExceeded from the time on that SetReadDeadline
+// set, if no frame waits to be read, io.EOF after Close, and errors.ErrUnsupported on
+// systems without SocketCAN.
 func (b *Bus) Read(frames []can.Frame) (n int, err error) {
 	if len(frames) == 0 {
 		return 0, nil
@@ -135,17 +136,20 @@ func (b *Bus) Read(frames []can.Frame) (n int, err error) {
 			}
 		}
 		n, err := b.readSocket(frames)
+		late := errors.Is(err, os.ErrDeadlineExceeded) && b.passed()
+		if late { // what came before the deadline may wait all the same, if nobody asked for a while
+			n, err = b.socket.readNow(frames)
+		}
 		if n > 0 {
 			b.examine(frames[:n])
 			return n, nil
 		}
 		switch {
+		case err == nil && late:
+			return 0, os.ErrDeadlineExceeded
 		case err == nil: // drained
 			b.draining = false
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			if b.passed() {
-				return 0, err
-			}
 			b.careForBusOff()
 		case errors.Is(err, os.ErrClosed):
 			return 0, b.end(io.EOF)

@@ -108,8 +108,9 @@ func newSocket(fd int, o *Options, streams *can.Streams) (*Socket, error) {
 	s.batch.init()
 	s.receive = func(fd uintptr) bool {
 		s.syscalls.Add(1)
-		return s.batch.receive(int(fd)) || s.poll
+		return s.batch.receive(int(fd))
 	}
+	s.take = func(fd uintptr) { s.receive(fd) }
 	s.pause = time.NewTimer(time.Hour)
 	s.pause.Stop()
 	return s, nil

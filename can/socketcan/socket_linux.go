@@ -35,7 +35,7 @@ type Socket struct {
 	// Used by Read.
 	batch    batch
 	receive  func(fd uintptr) bool // batch.receive, made once: a closure for each call would be an allocation
-	poll     bool                  // do not wait
+	take     func(fd uintptr)      // the same, not waiting
 	emptied  time.Time             // when Read last took all that there was
 	pause    *time.Timer
 	received atomic.Uint64
@@ -61,14 +61,13 @@ func (s *Socket) Read(frames []can.Frame) (n int, err error) {
 	return s.read(frames, false)
 }
 
-// readNow is Read that does not wait: without frames n is 0.
+// readNow is Read that does not wait, whatever the deadline: without frames n is 0.
 func (s *Socket) readNow(frames []can.Frame) (n int, err error) { return s.read(frames, true) }
 
 func (s *Socket) read(frames []can.Frame, poll bool) (n int, err error) {
 	for len(frames) > 0 {
 		s.batch.want = min(len(frames), batchSize)
-		s.poll = poll
-		if err := s.conn.Read(s.receive); err != nil {
+		if err := s.call(poll); err != nil {
 			return 0, s.ended(err)
 		}
 		if s.batch.err == unix.EAGAIN { // readNow
@@ -85,6 +84,15 @@ func (s *Socket) read(frames []can.Frame, poll bool) (n int, err error) {
 		}
 	}
 	return 0, nil
+}
+
+// call fills the batch. The runtime's Read does not ask the kernel at all once the
+// deadline has passed, so that only Control tells that nothing waits.
+func (s *Socket) call(poll bool) error {
+	if poll {
+		return s.conn.Control(s.take)
+	}
+	return s.conn.Read(s.receive)
 }
 
 // decode turns the batch into frames.

@@ -24,6 +24,10 @@ const (
 	compressedVersion = 2
 	kindCompressed    = 3
 
+	// smallEntry is the length from which on the Zstandard frame has to tell the
+	// length, too. The encoder leaves it out below: it would take more than a byte.
+	smallEntry = 256
+
 	// compressionWindow bounds the memory of who compresses and who reads.
 	compressionWindow = 128 << 10
 )
@@ -84,7 +88,7 @@ func (rec *record) appendPayload(dst []byte) ([]byte, error) {
 		return dst, fmt.Errorf("a compressed entry without a length: %w", errDamaged)
 	}
 	var header zstd.Header
-	if err := header.Decode(rec.payload[n:]); err != nil || !header.HasFCS || header.FrameContentSize != length {
+	if err := header.Decode(rec.payload[n:]); err != nil || header.HasFCS && header.FrameContentSize != length || !header.HasFCS && length >= smallEntry {
 		return dst, fmt.Errorf("a compressed entry without a Zstandard frame of its length: %w", errDamaged)
 	}
 	d := decoders.Get().(*zstd.Decoder)

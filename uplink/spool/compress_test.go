@@ -10,6 +10,27 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
+// TestCompressionLengths: entries of all lengths come back, those too that are so
+// short that the compressed frame does not tell its length.
+func TestCompressionLengths(t *testing.T) {
+	var c compressor
+	compressed := 0
+	for n := range 1000 {
+		payload := bytes.Repeat([]byte("abcdefgh"), n/8+1)[:n]
+		rec := record{payload: payload}
+		if small := c.compress(payload); small != nil {
+			rec = record{payload: small, compressed: true}
+			compressed++
+		}
+		if got, err := rec.appendPayload(nil); err != nil || !bytes.Equal(got, payload) {
+			t.Fatalf("%d bytes: %d come back: %v", n, len(got), err)
+		}
+	}
+	if compressed < 900 {
+		t.Errorf("%d of 1000 entries were compressed", compressed)
+	}
+}
+
 // TestCompression mixes entries that shrink with ones that do not, and spools
 // with and without: all is read, from memory and from disk.
 func TestCompression(t *testing.T) {

@@ -86,13 +86,15 @@ func (c *closer) round(last bool) {
 	defer c.live.reload.Unlock()
 	for _, in := range c.live.intakes {
 		emit := func(w *aggregate.Window) { c.report(in, w) }
+		open := false
 		if widen := c.widener(in); widen != nil {
 			in.close(func(w *aggregate.Window) { widen.add(w, emit) })
 			widen.pass(wall(), last, emit)
+			open = widen.open != nil
 		} else {
 			in.close(emit)
 		}
-		if r := c.exceptions[in]; r != nil && (last || r.silent()) {
+		if r := c.exceptions[in]; r != nil && !open && (last || r.silent()) {
 			c.take(r.filter.end())
 		}
 	}

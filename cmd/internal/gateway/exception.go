@@ -80,10 +80,8 @@ func (f *exceptionFilter) apply(w *aggregate.Window) (suppressed uint64) {
 		g := &w.Groups[i]
 		sent := f.last[g.Group]
 		if sent == nil {
-			n := len(g.Summaries)
-			sent = &sentGroup{group: g.Group, period: period - 1, summaries: make([]aggregate.Summary, n), present: make([]bool, n)}
-			f.last[g.Group] = sent
-			f.order = append(f.order, sent)
+			sent = f.begin(g.Group)
+			sent.period = period - 1
 		}
 		full := sent.period != period || sent.stamp != w.Stamp
 		sent.window, sent.period, sent.stamp = f.windows, period, w.Stamp
@@ -105,7 +103,48 @@ func (f *exceptionFilter) apply(w *aggregate.Window) (suppressed uint64) {
 		}
 	}
 	f.endOthers(w)
+	if f.windows%forgetWindows == 0 {
+		f.forget()
+	}
 	return suppressed
+}
+
+// begin makes the state of a group. New databases bring groups that stand for the
+// same series as former ones, and take their place: a reader knows the series by
+// their names, and must not be told that one has ended that goes on.
+func (f *exceptionFilter) begin(g *aggregate.Group) *sentGroup {
+	n := len(g.Series)
+	sent := &sentGroup{group: g, summaries: make([]aggregate.Summary, n), present: make([]bool, n)}
+	for _, former := range f.order {
+		if former.number == 0 || former.group.Compare(g) != 0 {
+			continue
+		}
+		for i := range g.Series {
+			for j := range former.group.Series {
+				if former.group.Series[j].Name == g.Series[i].Name && former.end(j) {
+					sent.present[i] = true
+					sent.number++
+				}
+			}
+		}
+	}
+	f.last[g] = sent
+	f.order = append(f.order, sent)
+	return sent
+}
+
+// forgetWindows is after how many windows groups are forgotten that had no samples
+// in any of them: those of former databases never have again.
+const forgetWindows = 256
+
+func (f *exceptionFilter) forget() {
+	f.order = slices.DeleteFunc(f.order, func(sent *sentGroup) bool {
+		gone := sent.number == 0 && sent.window+forgetWindows <= f.windows
+		if gone {
+			delete(f.last, sent.group)
+		}
+		return gone
+	})
 }
 
 // endOthers marks the series of the groups that the window does not have.

@@ -128,7 +128,7 @@ func busValues(b *status.Bus, v []float64) {
 // ledgerChannels and ledgerValues belong together.
 var ledgerChannels = []gauge{
 	counter("frames"), counter("decoded"), counter("unknown"), counter("duplicates"), counter("dropped"), counter("late"),
-	counter("kernel_dropped"), counter("readings_dropped"), counter("clock_steps"),
+	counter("kernel_dropped"), counter("readings_dropped"), counter("readings_misdated"), counter("clock_steps"),
 	counter("evicted_entries"), counter("missing_entries"), counter("dropped_entries"),
 	{Channel: sensors.Channel{Name: "spool", Unit: "B"}},
 }
@@ -143,7 +143,7 @@ func (l *Live) ledgerValues(v []float64) {
 	}
 	for i, n := range []uint64{
 		ledger.Frames, ledger.Decoded, ledger.Unknown, ledger.Duplicates, ledger.Dropped, ledger.Late,
-		kernel, l.hub.Dropped(), ledger.ClockSteps,
+		kernel, l.hub.Dropped(), l.hub.Misdated(), ledger.ClockSteps,
 		spooled.EvictedEntries, spooled.Missing, spooled.Dropped,
 		uint64(spooled.Bytes),
 	} {

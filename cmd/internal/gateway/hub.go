@@ -23,11 +23,12 @@ type hub struct {
 	first    []uint32 // stream of each sensor
 	bindings []*Binding
 
-	mu      sync.Mutex
-	queue   []hubReading
-	dropped uint64
-	closed  bool
-	wake    chan struct{}
+	mu       sync.Mutex
+	queue    []hubReading
+	dropped  uint64
+	misdated uint64
+	closed   bool
+	wake     chan struct{}
 
 	// The reader's own.
 	deadline time.Time
@@ -74,10 +75,20 @@ func newHub(all []LiveSensor) *hub {
 	return h
 }
 
+// A reading comes soon after it was measured. One whose time is farther from now
+// has a wrong one, of a broken clock of the sensor's own or of ours before it was
+// set, and gets that of its arrival: all sensors share their windows, and one of
+// them must not close those of the others.
+const (
+	mostAhead  = int64(time.Second)
+	mostBehind = int64(time.Minute)
+)
+
 // emit takes the readings of a sensor; it never waits.
 func (h *hub) emit(sensor int) func([]sensors.Reading) {
 	first := h.first[sensor]
 	return func(readings []sensors.Reading) {
+		now := wall()
 		h.mu.Lock()
 		for i := range readings {
 			if len(h.queue) == hubQueue || h.closed {
@@ -85,7 +96,12 @@ func (h *hub) emit(sensor int) func([]sensors.Reading) {
 				continue
 			}
 			r := &readings[i]
-			h.queue = append(h.queue, hubReading{r.Time, r.Value, first + uint32(r.Channel)})
+			at := r.Time
+			if at > now+mostAhead || at < now-mostBehind {
+				at = now
+				h.misdated++
+			}
+			h.queue = append(h.queue, hubReading{at, r.Value, first + uint32(r.Channel)})
 		}
 		h.mu.Unlock()
 		h.poke()
@@ -104,6 +120,13 @@ func (h *hub) Dropped() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.dropped
+}
+
+// Misdated counts the readings that got the time of their arrival.
+func (h *hub) Misdated() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.misdated
 }
 
 // Read implements can.Source.

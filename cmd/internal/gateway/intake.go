@@ -20,6 +20,7 @@ type intake struct {
 	name    string
 	bus     Bus
 	sensors bool // its frames are readings
+	endless bool // the bus does not end: when it is to, it has when nothing waits
 	options Options
 	signal  func() // something is complete
 	log     *slog.Logger
@@ -71,8 +72,11 @@ func (in *intake) begin(bind binder) {
 	c.folder.shared.Store(c.streams)
 	c.windows = aggregate.NewCollector(aggregate.Options{
 		Window: int64(in.options.Window), Lateness: int64(in.options.Lateness), Step: int64(in.options.ClockStep),
-		Slots: liveSlots, MaxRuns: aggregate.MostRuns, Stamp: in.options.Stamp,
+		Slots: liveSlots(in.options.Window), MaxRuns: aggregate.MostRuns, Stamp: in.options.Stamp,
 	})
+	if in.c != nil {
+		c.windows.Follow(in.c.windows)
+	}
 	in.c = c
 	in.mu.Lock()
 	in.collectors = append(in.collectors, c)
@@ -103,7 +107,7 @@ func (in *intake) use(b *Bindings) {
 	}
 }
 
-// run reads until the bus is closed.
+// run reads until the bus has ended or, once ctx is done, nothing waits in it.
 func (in *intake) run(ctx context.Context) {
 	frames := make([]can.Frame, batchFrames)
 	if b := in.pending.Swap(nil); b != nil {
@@ -111,6 +115,7 @@ func (in *intake) run(ctx context.Context) {
 	}
 	in.lastTick = wall()
 	in.bus.SetReadDeadline(time.Now().Add(in.tick))
+	failing := false
 	for {
 		n, err := in.bus.Read(frames)
 		if n > 0 {
@@ -119,24 +124,48 @@ func (in *intake) run(ctx context.Context) {
 		switch {
 		case err == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			in.passTime()
+			if in.endless && ctx.Err() != nil {
+				in.end()
+				return
+			}
+			in.passTime(ctx)
 		case ctx.Err() != nil, errors.Is(err, io.EOF), errors.Is(err, os.ErrClosed):
-			in.c.windows.Finish()
-			in.publish()
-			in.mu.Lock()
-			in.ended = true
-			in.mu.Unlock()
-			in.signal()
+			in.end()
 			return
 		default:
-			in.log.Error("a bus cannot be read; trying again", "bus", in.name, "cause", err)
+			if !failing {
+				in.log.Error("a bus cannot be read; trying again each second", "bus", in.name, "cause", err)
+			}
+			failing = true
 			select {
 			case <-ctx.Done():
 			case <-time.After(time.Second):
 			}
+			in.passTime(ctx)
 		}
+		failing = failing && err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 		in.beat.Store(int64(time.Since(started)))
 	}
+}
+
+// end completes everything.
+func (in *intake) end() {
+	in.c.windows.Finish()
+	in.publish()
+	in.mu.Lock()
+	in.ended = true
+	in.mu.Unlock()
+	in.signal()
+}
+
+// drain has a bus end when nothing waits in it any more; the context of run is
+// done.
+func (in *intake) drain() {
+	if all, ok := in.bus.(*joined); ok {
+		all.drain()
+		return
+	}
+	in.bus.SetReadDeadline(time.Now())
 }
 
 // take sorts frames into their windows.
@@ -169,20 +198,27 @@ const ticks = 4
 // whole tick has nothing on its way from before that, and its windows are
 // complete. So they are after the time of a window in any case: the clock may
 // have been set since their frames came.
-func (in *intake) passTime() {
+//
+// It is done only when nothing waits to be read: a process that was held up for
+// long has much of the last seconds still before it, and none of that is late.
+func (in *intake) passTime(ctx context.Context) {
 	now := wall()
 	if in.idle++; in.idle > 1 {
 		in.c.windows.Advance(in.lastTick)
 		if newest, ok := in.c.windows.Newest(); ok && in.idle == ticks+2 {
 			in.c.windows.Advance(newest + int64(in.options.Window))
 		}
-		if in.pending.Load() != nil {
+		// A window that is not over is still summarised by what began it.
+		if in.c.windows.To == 0 && in.pending.Load() != nil {
 			in.use(in.pending.Swap(nil))
 		}
 		in.signal()
 	}
 	in.lastTick = now
 	in.bus.SetReadDeadline(time.Now().Add(in.tick))
+	if in.endless && ctx.Err() != nil { // drain may have come before that
+		in.drain()
+	}
 }
 
 // publish shows the counts to others.

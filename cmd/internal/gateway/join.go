@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"milepost/can"
@@ -20,6 +21,7 @@ type joined struct {
 	free    chan []can.Frame
 	wait    sync.WaitGroup
 	begin   sync.Once
+	ending  atomic.Bool
 
 	// The reader's own.
 	streams  can.Streams
@@ -68,7 +70,7 @@ func (j *joined) read(member uint16, bus Bus) {
 		if n > 0 {
 			j.batches <- joinedBatch{member, frames[:n]}
 		}
-		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		if err != nil && (!errors.Is(err, os.ErrDeadlineExceeded) || j.ending.Load()) {
 			return
 		}
 	}
@@ -109,6 +111,15 @@ func (j *joined) Read(frames []can.Frame) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+// drain has each member end when nothing waits in it any more, and all of them
+// then.
+func (j *joined) drain() {
+	j.ending.Store(true)
+	for _, m := range j.members {
+		m.SetReadDeadline(time.Now())
+	}
 }
 
 // take makes a batch the current one and gives the memory of the last one back.

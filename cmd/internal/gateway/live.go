@@ -24,8 +24,8 @@ import (
 // Bus is a live bus, or what delivers frames as one does.
 type Bus interface {
 	can.Source
-	// SetReadDeadline makes a Read that waits beyond t return no frame and
-	// os.ErrDeadlineExceeded.
+	// SetReadDeadline makes a Read that finds no frame wait until t at most and
+	// return os.ErrDeadlineExceeded. Frames that wait to be read come first.
 	SetReadDeadline(t time.Time) error
 	// Close ends a Read that waits.
 	Close() error
@@ -82,7 +82,8 @@ type Live struct {
 	delivery *Delivery
 	closer   *closer
 	reload   sync.Mutex
-	fallback error // why the records are not in SpoolDir
+	changing sync.Mutex // held by Reload, for what follows and Sinks
+	fallback error      // why the records are not in SpoolDir
 	earlier  []spool.Info
 
 	stopping atomic.Bool
@@ -91,9 +92,12 @@ type Live struct {
 	durability     durability
 }
 
-// liveSlots is how many windows may wait for the closer: what a disk that hangs
-// for so many seconds costs nothing.
-const liveSlots = 12
+// liveSlots is how many windows may wait for the closer: a disk that hangs for so
+// many seconds costs nothing. Of short windows there are more, but their memory is
+// bounded.
+func liveSlots(window time.Duration) int {
+	return int(min(max(12*time.Second/window, 12), 96))
+}
 
 // Run collects until ctx is done, and then stores and delivers what there is. The
 // ledger accounts for all frames that were received.
@@ -106,12 +110,7 @@ func (l *Live) Run(ctx context.Context) (ledger Ledger, err error) {
 		return ledger, err
 	}
 	defer func() { err = errors.Join(err, l.spools.Close()) }()
-	targets, err := l.targets(l.Sinks, func(name string) []byte { return newestNote(l.earlier, name) })
-	if err != nil {
-		return ledger, err
-	}
-	l.closer = newCloser(l)
-	if l.delivery, err = NewDelivery(l.spools, targets, l.closer.store, l.Logger); err != nil {
+	if err := l.prepare(); err != nil {
 		return ledger, err
 	}
 	forget(l.spools, l.Sinks, l.Logger)
@@ -125,17 +124,16 @@ func (l *Live) Run(ctx context.Context) (ledger Ledger, err error) {
 		// A certificate that was not valid in 1970 may be so now.
 		defer l.Clock.Subscribe(func(clock.Event) { l.delivery.Retry() })()
 	}
-	collecting, stopCollecting := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopCollecting()
-	wait := l.collect(collecting)
+	stop := l.collect(context.WithoutCancel(ctx))
 	if l.Ready != nil {
 		l.Ready()
 	}
 	<-ctx.Done()
 	l.stopping.Store(true)
 	l.Logger.Info("stopping", "cause", context.Cause(ctx))
-	stopCollecting()
-	wait()
+	l.changing.Lock() // a Reload that has begun is awaited, no other begins
+	l.changing.Unlock()
+	stop()
 	err = l.closer.finish()
 	ledger = l.closer.ledger()
 	return ledger, errors.Join(err, l.drain(stopDelivery), check(&ledger))
@@ -165,19 +163,56 @@ func (l *Live) open() (err error) {
 	if l.spools, err = OpenSpools(l.dir, options, l.Priorities); err == nil || errors.Is(err, spool.ErrLocked) || errors.Is(err, spool.ErrNewer) {
 		return err
 	}
-	l.fallback = err
-	var fallbackErr error
-	if l.dir, fallbackErr = fallbackDir(); fallbackErr != nil {
-		return errors.Join(err, fallbackErr)
+	return l.openInMemory(options, err)
+}
+
+// openInMemory opens spools in memory, because of what keeps those on the disk
+// from being used.
+func (l *Live) openInMemory(options spool.Options, cause error) (err error) {
+	l.fallback = cause
+	if l.dir, err = fallbackDir(); err != nil {
+		return errors.Join(cause, err)
 	}
-	l.Logger.Error("the spool cannot be used; records are kept in memory until the next start", "cause", err, "folder", l.dir)
-	options.Quota = spool.NewQuota(int64(cmp.Or(options.MemoryBytes, 4<<20)))
+	l.Logger.Error("the spool cannot be used; records are kept in memory until the next start", "cause", cause, "folder", l.dir)
+	options.Quota, options.MaxBytes = spool.NewQuota(int64(cmp.Or(options.MemoryBytes, 4<<20))), 0
 	options.Sync = spool.SyncNever
-	l.spools, fallbackErr = OpenSpools(l.dir, options, l.Priorities)
-	if fallbackErr != nil {
-		return errors.Join(err, fallbackErr)
+	spools, err := OpenSpools(l.dir, options, l.Priorities)
+	if err != nil {
+		return errors.Join(cause, err)
 	}
+	l.spools = spools
 	return nil
+}
+
+// prepare makes the sinks and what forwards to them. A disk that lets the spools
+// be opened, but has no room for the places of the sinks in them, is of no use
+// either.
+func (l *Live) prepare() error {
+	noteOf := func(name string) []byte { return newestNote(l.earlier, name) }
+	for {
+		targets, err := l.targets(l.Sinks, noteOf)
+		if err != nil {
+			return err
+		}
+		l.closer = newCloser(l)
+		l.delivery, err = NewDelivery(l.spools, targets, l.closer.store, l.Logger)
+		if err == nil {
+			return nil
+		}
+		for _, t := range targets {
+			t.Sink.Close()
+		}
+		if l.fallback != nil {
+			return err
+		}
+		l.spools.Close() // fails for the same cause
+		options := l.Spool
+		options.Logger = l.Logger
+		if err := l.openInMemory(options, err); err != nil {
+			return err
+		}
+		noteOf = func(string) []byte { return nil } // of another spool
+	}
 }
 
 // Dir is the folder of the spool that is in use, once Run has called Ready.
@@ -230,47 +265,94 @@ func hasSink(sinks []config.Sink, name string) bool {
 	return false
 }
 
-// collect starts all that collects. It ends when ctx does; wait waits for that.
-func (l *Live) collect(ctx context.Context) (wait func()) {
-	var buses, measuring, summing sync.WaitGroup
+// collect starts all that collects. Stop ends it: the buses when what they have
+// received is read, the sensors behind them, so that the last thing that the
+// gateway tells of itself is the account of all frames.
+func (l *Live) collect(ctx context.Context) (stop func()) {
+	reading, stopReading := context.WithCancel(ctx)
+	measured, stopMeasuring := context.WithCancel(ctx)
+	summed, stopSumming := context.WithCancel(ctx)
+	var buses, readings, measuring, summing sync.WaitGroup
 	for _, group := range l.groups() {
 		name, bus, options := group[0].Name, group[0].Bus, busOptions(l.Options)
-		if len(group) > 1 {
+		endless := len(group) == 1
+		if endless {
+			options.Lateness, options.Mirrors = 0, nil
+		} else {
 			all := join(group)
 			name, bus = strings.Join(all.names, "+"), all
-		} else {
-			options.Lateness, options.Mirrors = 0, nil
 		}
 		in := newIntake(name, bus, options, l.closer.signal, l.Logger)
+		in.endless = endless
 		in.rebind(l.Bindings)
 		l.intakes = append(l.intakes, in)
 	}
 	sensors := append(l.Sensors[:len(l.Sensors):len(l.Sensors)], l.ownSensors()...)
 	l.hub = newHub(sensors)
-	in := newIntake("sensors", l.hub, sensorOptions(l.Options), l.closer.signal, l.Logger)
-	in.fix(l.hub.bindings)
-	l.intakes = append(l.intakes, in)
+	hub := newIntake("sensors", l.hub, sensorOptions(l.Options), l.closer.signal, l.Logger)
+	hub.fix(l.hub.bindings)
 	for _, in := range l.intakes {
-		buses.Go(func() { in.run(ctx) })
+		buses.Go(func() { in.run(reading) })
 	}
+	l.intakes = append(l.intakes, hub)
+	readings.Go(func() { hub.run(measured) })
 	for i, s := range sensors {
 		measuring.Go(func() {
-			if err := s.Sensor.Run(ctx, l.hub.emit(i)); err != nil {
+			if err := s.Sensor.Run(measured, l.hub.emit(i)); err != nil {
 				l.Logger.Error("a sensor is given up", "driver", s.Driver, "sensor", s.Name, "cause", err)
 			}
 		})
 	}
-	summing.Go(func() { l.closer.run(ctx) })
+	summing.Go(func() { l.closer.run(summed) })
 	return func() {
-		for _, bus := range l.Buses {
-			if err := bus.Bus.Close(); err != nil {
-				l.Logger.Warn("closing a bus", "bus", bus.Name, "cause", err)
-			}
+		stopReading()
+		for _, in := range l.intakes[:len(l.intakes)-1] {
+			in.drain()
 		}
-		measuring.Wait()
-		l.hub.Close()
+		// One that goes on receiving faster than it is read is cut off.
+		cut := time.AfterFunc(endPatience, l.closeBuses)
 		buses.Wait()
+		if cut.Stop() {
+			l.closeBuses()
+		}
+		stopSumming()
 		summing.Wait()
+		l.closer.round(false)
+		stopMeasuring()
+		if !waitFor(&measuring, endPatience) {
+			l.Logger.Warn("a sensor does not stop; it is left behind", "waited", endPatience)
+		}
+		l.hub.Close()
+		readings.Wait()
+	}
+}
+
+// endPatience is how long a stop waits for a bus to be read to its end, and for a
+// sensor that hangs.
+const endPatience = 2 * time.Second
+
+// waitFor says whether a group has ended in time.
+func waitFor(group *sync.WaitGroup, patience time.Duration) bool {
+	ended := make(chan struct{})
+	go func() {
+		group.Wait()
+		close(ended)
+	}()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+func (l *Live) closeBuses() {
+	for _, bus := range l.Buses {
+		if err := bus.Bus.Close(); err != nil {
+			l.Logger.Warn("closing a bus", "bus", bus.Name, "cause", err)
+		}
 	}
 }
 

@@ -23,6 +23,11 @@ type Change struct {
 // not hold records back any more. With an error, what could be taken over is in
 // force. It is safe for concurrent use, once Run has called Ready.
 func (l *Live) Reload(c Change) error {
+	l.changing.Lock()
+	defer l.changing.Unlock()
+	if l.stopping.Load() {
+		return errors.New("the gateway stops; what it read last is in force to the end")
+	}
 	for _, in := range l.intakes {
 		if !in.sensors {
 			in.rebind(c.Bindings)
