@@ -19,10 +19,13 @@ const (
 )
 
 // A compressed entry is a frame of version 2 and kind 3, whose payload is the
-// length of the entry, uvarint, and a Zstandard frame (RFC 8878) of it.
+// length of the entry, uvarint, and a Zstandard frame (RFC 8878) of it, which
+// tells that length again where its header has a field for it: it need not have
+// one for less than untold bytes.
 const (
 	compressedVersion = 2
 	kindCompressed    = 3
+	untold            = 256
 
 	// compressionWindow bounds the memory of who compresses and who reads.
 	compressionWindow = 128 << 10
@@ -84,7 +87,7 @@ func (rec *record) appendPayload(dst []byte) ([]byte, error) {
 		return dst, fmt.Errorf("a compressed entry without a length: %w", errDamaged)
 	}
 	var header zstd.Header
-	if err := header.Decode(rec.payload[n:]); err != nil || !header.HasFCS || header.FrameContentSize != length {
+	if err := header.Decode(rec.payload[n:]); err != nil || header.HasFCS && header.FrameContentSize != length || !header.HasFCS && length >= untold {
 		return dst, fmt.Errorf("a compressed entry without a Zstandard frame of its length: %w", errDamaged)
 	}
 	d := decoders.Get().(*zstd.Decoder)

@@ -65,6 +65,28 @@ func TestCompression(t *testing.T) {
 	}
 }
 
+// TestCompressedLengths: entries of each length are read again, also those that
+// are so short that the compressor does not tell their length.
+func TestCompressedLengths(t *testing.T) {
+	compressed := 0
+	for length := range 1200 {
+		var c compressor
+		want := bytes.Repeat([]byte("door 1; "), length/8+1)[:length]
+		payload := c.compress(want)
+		if payload == nil {
+			continue // stored as it is
+		}
+		compressed++
+		rec := record{payload: payload, compressed: true}
+		if got, err := rec.appendPayload(nil); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes: %q: %v", length, got, err)
+		}
+	}
+	if compressed < 1100 {
+		t.Errorf("%d lengths were compressed", compressed)
+	}
+}
+
 // bombs are compressed entries that are not what they say.
 func bombs() [][]byte {
 	e := newEncoder()
