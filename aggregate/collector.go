@@ -257,6 +257,9 @@ func (c *Collector) Finish() {
 	c.From, c.To = 0, 0
 }
 
+// Pending says whether there are complete windows that were not closed yet.
+func (c *Collector) Pending() bool { return c.ring.Pending() }
+
 // Stats of the writer's side; only the writer may call it.
 func (c *Collector) Stats() CollectorStats { return c.stats }
 

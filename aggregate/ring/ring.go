@@ -124,5 +124,5 @@ func (r *Ring[T]) Close(f func(w int64, value *T)) {
 	}
 }
 
-// Pending says whether Close would find anything complete. The closer only.
+// Pending says whether Close would find anything complete. Either side may ask.
 func (r *Ring[T]) Pending() bool { return r.complete.Load() > r.released.Load() }

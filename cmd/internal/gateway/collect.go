@@ -29,8 +29,9 @@ type collector struct {
 	streams   *streams // of the writer
 	folder    folder
 	emit      func(*aggregate.Window)
-	live      bool // another goroutine closes
-	unchanged bool // compare payloads before they are decoded
+	live      bool   // another goroutine closes
+	makeRoom  func() // has it do so now, if the source can wait
+	unchanged bool   // compare payloads before they are decoded
 	mirrors   *mirrorFilter
 
 	read *atomic.Uint64
@@ -211,7 +212,10 @@ func (c *collector) addStream(b *Binding) {
 
 // closeEarly makes room in the ring in the middle of a batch.
 func (c *collector) closeEarly() {
-	if !c.live {
+	switch {
+	case !c.live:
 		c.windows.Close(&c.folder, c.emit)
+	case c.makeRoom != nil:
+		c.makeRoom()
 	}
 }

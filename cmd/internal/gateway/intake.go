@@ -29,8 +29,9 @@ type intake struct {
 	// The goroutine's own.
 	c        *collector
 	streams  []can.StreamKey
-	idle     int   // ticks without a frame
-	lastTick int64 // time of day
+	idle     int       // ticks without a frame
+	lastTick int64     // time of day
+	gaveUp   time.Time // waiting for room
 
 	pending atomic.Pointer[Bindings] // to be used from the next window on
 	beat    atomic.Int64             // when the goroutine was seen last, on started's clock
@@ -60,8 +61,32 @@ func (in *intake) rebind(b *Bindings) { in.pending.Store(b) }
 func (in *intake) fix(bindings []*Binding) {
 	in.sensors = true
 	in.begin(func(can.Source, *can.Frame) *Binding { return nil })
+	in.c.makeRoom = in.waitForRoom
 	for _, b := range bindings {
 		in.c.addStream(b)
+	}
+}
+
+const (
+	roomWait  = time.Second      // as long as hub has room for all readings, and the watchdog patience
+	roomPause = 10 * time.Second // after a wait that was of no use
+)
+
+// waitForRoom waits for the closer while the ring is full of windows. Each sensor
+// finds for itself that the clock was set: until all have, readings of both times
+// come by turns, and each turn begins a window, so that there are more of them in
+// a moment than the closer closes otherwise. It does not wait for a disk that
+// hangs.
+func (in *intake) waitForRoom() {
+	if !in.gaveUp.IsZero() && time.Since(in.gaveUp) < roomPause {
+		return
+	}
+	for begin := time.Now(); in.c.windows.Pending(); time.Sleep(gather / 5) {
+		if time.Since(begin) > roomWait {
+			in.gaveUp = time.Now()
+			return
+		}
+		in.signal()
 	}
 }
 

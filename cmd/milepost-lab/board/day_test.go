@@ -112,13 +112,14 @@ type day struct {
 
 	b       *board.Board
 	gateway *board.Process
-	boot    uplink.BootID // of the gateway's records now
+	lines   vehicleLines
+	boots   []uplink.BootID // of the gateway's records, the present ones last
 }
 
 func newDay(t *testing.T, m board.Machine) *day {
 	t.Helper()
 	d := &day{t: t, broker: startBroker(t)}
-	d.opts = board.Options{Machine: m, NoClock: true, Disk: newDisk(t, volatiledisk.Options{}), Adapters: 2}
+	d.opts = board.Options{Machine: m, NoClock: true, Lines: dayLines, Disk: newDisk(t, volatiledisk.Options{}), Adapters: 2}
 	d.buses = []*vehicleBus{adapterBus(0), adapterBus(1)}
 	if m.Name == board.ARM64.Name {
 		d.opts.Adapters, d.opts.Controllers = 1, 2
@@ -135,8 +136,9 @@ buses: [{name: %s, bitrate: 0}, {name: %s, bitrate: %d}]
 dedup: {exception: {enabled: false}}
 spool: {dir: %s}
 sinks: [{name: broker, type: mqtt, url: "mqtt://%s:%s"}]
-power: {drain: 1m}
-`, filepath.Base(dayDatabase), d.buses[0].name, d.buses[1].name, d.bitrateOf(1), spoolDir, control.Host, port)
+power: {drain: 1m, ignition: {line: %s, hold: 200ms}}
+sensors:
+%s`, filepath.Base(dayDatabase), d.buses[0].name, d.buses[1].name, d.bitrateOf(1), spoolDir, control.Host, port, dayLines[ignitionLine], sensorsConfig())
 	d.opts.Files = map[string]string{"/bin/milepost": boardtest.Milepost(t, m)}
 	for name, text := range map[string]string{dayConfig: config, dayDatabase: counterDBC()} {
 		file := filepath.Join(dir, filepath.Base(name))
@@ -156,8 +158,9 @@ func (d *day) bitrateOf(bus int) int {
 	return 0
 }
 
-// powerOn boots the board and starts the gateway, with or without a link.
-func (d *day) powerOn(link bool) {
+// powerOn boots the board and starts the gateway, with or without a link. The
+// ignition is on.
+func (d *day) powerOn(link bool) (start time.Time) {
 	d.t.Helper()
 	d.b = boardtest.Start(d.t, d.opts)
 	d.check(d.b.SetLink(link))
@@ -165,24 +168,40 @@ func (d *day) powerOn(link bool) {
 	for _, bus := range d.buses {
 		d.check(bus.prepare(d.t.Context(), d.b))
 	}
+	d.lines.newBoard()
+	d.check(d.b.SetLine(ignitionLine, true))
 	info, err := d.b.Info(d.t.Context())
 	d.check(err)
 	if info.Wall.Year() != 1970 {
 		d.t.Errorf("the board boots at %v, not in 1970", info.Wall)
 	}
+	start = time.Now()
 	d.gateway, err = d.b.StartProgram(d.t.Context(), control.Program{Args: []string{"milepost", "run", dayConfig}})
 	d.check(err)
-	running := d.wait("the buses are not up", func(r *status.Report) bool {
+	d.waitRunning()
+	return start
+}
+
+// waitRunning waits until the gateway reads all buses and lines.
+func (d *day) waitRunning() {
+	d.t.Helper()
+	running := d.wait("the buses and the lines are not up", func(r *status.Report) bool {
 		up := 0
 		for _, bus := range r.Buses {
 			if bus.State == "error-active" {
 				up++
 			}
 		}
-		return up == len(d.buses)
+		for _, line := range r.Sensors {
+			if line.Err == "" && line.Readings > 0 {
+				up++
+			}
+		}
+		return up == len(d.buses)+len(dayLines)-1
 	})
-	d.boot, err = uplink.ParseBootID(running.Boot)
+	boot, err := uplink.ParseBootID(running.Boot)
 	d.check(err)
+	d.boots = append(d.boots, boot)
 }
 
 func (d *day) check(err error) {
@@ -248,19 +267,21 @@ func (d *day) settle(frames int) {
 
 // TestBoardDay is a day in a gateway's life: it boots in 1970, is told the time,
 // loses its link, then its power, boots again without a link and in 1970, is told
-// the time once more, and gets its link back. What the broker has in the end is
-// what the buses carried, to the frame, but for the moment of the cut.
+// the time once more, gets its link back, and has the ignition switched off and on.
+// What the broker has in the end is what the buses carried, to the frame, but for
+// the moment of the cut, and what was done to the lines, to the edge.
 func TestBoardDay(t *testing.T) {
 	onMachines(t, func(t *testing.T, m board.Machine) {
 		d := newDay(t, m)
-		d.powerOn(true)
+		start := d.powerOn(true)
+		finish := d.driveLines()
 		d.phase(phaseFrames) // in 1970
 		d.check(d.b.SetClock(t.Context(), time.Now()))
 		d.phase(phaseFrames)
 		d.check(d.b.SetLink(false))
 		waitCarrier(t, d.b, "0")
-		checkEdges(t, d.b, 500)
 		d.phase(phaseFrames) // nobody hears of these for now
+		finish(500)
 		d.settle(3 * phaseFrames * len(d.buses))
 
 		safe := d.buses[0].next
@@ -268,22 +289,40 @@ func TestBoardDay(t *testing.T) {
 		begin := time.Now()
 		d.powerOn(false)
 		again := d.buses[0].next
+		finish = d.driveLines()
 		d.phase(phaseFrames) // in 1970
 		d.check(d.b.SetClock(t.Context(), time.Now()))
 		d.phase(phaseFrames)
+		finish(100)
 		d.settle(2 * phaseFrames * len(d.buses))
 		d.check(d.b.SetLink(true))
 		waitCarrier(t, d.b, "1")
 		d.wait("the spool is not delivered", func(r *status.Report) bool { return r.Sinks[0].Up && r.Sinks[0].Waiting <= 1 })
+
+		records := d.ignitionOff()
+		got := readDelivered(t, d.broker)
+		got.checkSequences(t, d)
+		got.checkFrames(t, d, safe/countedMessages, again/countedMessages, d.buses[0].next/countedMessages)
+		got.checkEdges(t, &d.lines)
+		got.checkDates(t, d.boots[1], begin, time.Now())
+		if n := got.count(d.boots[1]); n != records {
+			t.Errorf("the ignition is off, and of %d records %d are delivered", records, n)
+		}
+
+		on := d.ignitionOn()
+		d.driveLines()(100)
 		d.check(d.gateway.Signal(t.Context(), syscall.SIGTERM))
 		exit, err := d.gateway.Wait(t.Context())
 		if err != nil || exit.Code != 0 {
 			t.Fatalf("the gateway's end: %+v: %v", exit, err)
 		}
-		t.Logf("the gateway says of its second life:\n%s", exit.Stderr)
-		got := readDelivered(t, d.broker)
-		got.checkFrames(t, d, safe/countedMessages, again/countedMessages, d.buses[0].next/countedMessages)
-		got.checkDates(t, d.boot, begin, time.Now())
+		t.Logf("the gateway says of its second life, and after the ignition:\n%s", exit.Stderr)
+		got = readDelivered(t, d.broker)
+		got.checkSequences(t, d)
+		got.checkEdges(t, &d.lines)
+		got.checkSetDates(t, d.boots[2], on, time.Now())
+		t.Logf("the first record was at the broker %.2f s after the start of the process, and %.2f s after the ignition was on",
+			got.first[d.boots[0]].Sub(start).Seconds(), got.first[d.boots[2]].Sub(on).Seconds())
 	})
 }
 

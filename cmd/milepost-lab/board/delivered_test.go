@@ -27,13 +27,14 @@ type stretch struct{ first, last, count uint32 }
 // deliveries are what a broker has, each record once.
 type deliveries struct {
 	records   map[key]uplink.Record
-	stretches map[string][]stretch // of a message, in order
+	stretches map[string][]stretch        // of a message, in order
+	first     map[uplink.BootID]time.Time // when a boot's first record came
 	messages  int
 }
 
 func readDelivered(t *testing.T, broker *mqttbroker.Broker) *deliveries {
 	t.Helper()
-	d := &deliveries{records: map[key]uplink.Record{}, stretches: map[string][]stretch{}}
+	d := &deliveries{records: map[key]uplink.Record{}, stretches: map[string][]stretch{}, first: map[uplink.BootID]time.Time{}}
 	lines := map[key]string{}
 	for _, m := range broker.Messages() {
 		d.messages++
@@ -50,6 +51,9 @@ func readDelivered(t *testing.T, broker *mqttbroker.Broker) *deliveries {
 				continue
 			}
 			lines[k], d.records[k] = text, r
+			if _, known := d.first[r.Boot]; !known {
+				d.first[r.Boot] = m.Received
+			}
 			if strings.HasPrefix(r.Group.Name, "Counter") {
 				v, name := r.Value(), r.Group.Bus+" "+r.Group.Name
 				d.stretches[name] = append(d.stretches[name], stretch{uint32(v.First), uint32(v.Last), uint32(r.Summary.Count)})
@@ -62,24 +66,45 @@ func readDelivered(t *testing.T, broker *mqttbroker.Broker) *deliveries {
 	return d
 }
 
-// checkFrames checks that the frames of each message have come up to safe, which
-// were on the disk before the cut, and from again, which came after it, to the
-// end; and of those between, some from the beginning. No record is missing.
-func (d *deliveries) checkFrames(t *testing.T, of *day, safe, again, end uint32) {
+// count is how many records of a boot there are.
+func (d *deliveries) count(boot uplink.BootID) (n int) {
+	for k := range d.records {
+		if k.boot == boot {
+			n++
+		}
+	}
+	return n
+}
+
+// checkSequences checks that there are records of all the day's boots, each known
+// to the gateway by another ID, and of none else, and that none is missing.
+func (d *deliveries) checkSequences(t *testing.T, of *day) {
 	t.Helper()
 	sequences := map[uplink.BootID][]uint64{}
 	for k := range d.records {
 		sequences[k.boot] = append(sequences[k.boot], k.sequence)
 	}
-	if len(sequences) != 2 {
-		t.Errorf("there are records of %d boots, want 2", len(sequences))
+	if len(sequences) != len(of.boots) {
+		t.Errorf("there are records of %d boots, want %d", len(sequences), len(of.boots))
 	}
-	for boot, all := range sequences {
+	for _, boot := range of.boots {
+		all := sequences[boot]
+		if len(all) == 0 {
+			t.Errorf("of boot %v there are no records", boot)
+			continue
+		}
 		slices.Sort(all)
 		if last := all[len(all)-1]; all[0] != 1 || last != uint64(len(all)) {
 			t.Errorf("of boot %v there are %d records, from %d to %d", boot, len(all), all[0], last)
 		}
 	}
+}
+
+// checkFrames checks that the frames of each message have come up to safe, which
+// were on the disk before the cut, and from again, which came after it, to the
+// end; and of those between, some from the beginning.
+func (d *deliveries) checkFrames(t *testing.T, of *day, safe, again, end uint32) {
+	t.Helper()
 	if want := len(of.buses) * countedMessages; len(d.stretches) != want {
 		t.Errorf("there are records of %d messages, want %d: %v", len(d.stretches), want, slices.Sorted(maps.Keys(d.stretches)))
 	}
@@ -132,4 +157,19 @@ func (d *deliveries) checkDates(t *testing.T, second uplink.BootID, begin, end t
 		t.Error("no record of the second boot was re-dated: the test has seen nothing")
 	}
 	t.Logf("%d records of the second boot were re-dated, %d of the first were sent before the clock was set", moved, unset)
+}
+
+// checkSetDates checks that the records of a boot that began when the clock was
+// known have their times from the start, and say so.
+func (d *deliveries) checkSetDates(t *testing.T, boot uplink.BootID, begin, end time.Time) {
+	t.Helper()
+	for k, r := range d.records {
+		if k.boot != boot {
+			continue
+		}
+		at := time.Unix(0, r.Start)
+		if at.Before(begin.Add(-time.Minute)) || at.After(end) || r.Clock != aggregate.ClockSet || r.Moved != 0 {
+			t.Fatalf("record %d is of %v, moved by %v, and calls its clock %v; the boot was from %v to %v", k.sequence, at, time.Duration(r.Moved), r.Clock, begin, end)
+		}
+	}
 }

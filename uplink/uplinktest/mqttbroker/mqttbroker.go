@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/hooks/auth"
@@ -16,8 +17,9 @@ import (
 
 // Message is what a client has published.
 type Message struct {
-	Topic   string
-	Payload []byte
+	Topic    string
+	Payload  []byte
+	Received time.Time
 }
 
 // Broker is a broker that keeps what it receives. It is safe for concurrent
@@ -108,7 +110,7 @@ func (*receiver) Provides(b byte) bool { return b == mochi.OnPublish }
 func (r *receiver) OnPublish(_ *mochi.Client, p packets.Packet) (packets.Packet, error) {
 	r.broker.mu.Lock()
 	defer r.broker.mu.Unlock()
-	r.broker.messages = append(r.broker.messages, Message{p.TopicName, slices.Clone(p.Payload)})
+	r.broker.messages = append(r.broker.messages, Message{p.TopicName, slices.Clone(p.Payload), time.Now()})
 	return p, nil
 }
 
