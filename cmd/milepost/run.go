@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"reflect"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -75,6 +76,11 @@ func runRun(ctx context.Context, inv *invocation, c *command, args []string) err
 		return err
 	}
 	s.log = newLogger(inv.stderr, s.config)
+	if _, set := inv.getenv("GOGC"); !set {
+		// Little is allocated once it runs, and memory is scarcer than the time of a
+		// collection.
+		debug.SetGCPercent(50)
+	}
 	return s.serve(ctx)
 }
 
