@@ -115,6 +115,14 @@ func (c *closer) round(last bool) {
 		i = n
 	}
 	c.windows = c.windows[:0]
+	l := c.account()
+	c.mu.Lock()
+	c.last = l
+	c.mu.Unlock()
+}
+
+// account is what became of everything so far.
+func (c *closer) account() Ledger {
 	var l Ledger
 	for _, in := range c.live.intakes {
 		in.addTo(&l)
@@ -122,9 +130,7 @@ func (c *closer) round(last bool) {
 	c.store.addTo(&l)
 	l.Summaries += c.suppressed
 	l.Suppressed += c.suppressed
-	c.mu.Lock()
-	c.last = l
-	c.mu.Unlock()
+	return l
 }
 
 // reporter reports the windows of an intake by exception. Each intake has its own:

@@ -109,9 +109,8 @@ func (l *Live) Run(ctx context.Context) (ledger Ledger, err error) {
 	if err := l.open(); err != nil {
 		return ledger, err
 	}
-	defer func() { err = errors.Join(err, l.spools.Close()) }()
 	if err := l.prepare(); err != nil {
-		return ledger, err
+		return ledger, errors.Join(err, l.spools.Close())
 	}
 	forget(l.spools, l.Sinks, l.Logger)
 	delivering, stopDelivery := context.WithCancel(context.WithoutCancel(ctx))
@@ -134,9 +133,16 @@ func (l *Live) Run(ctx context.Context) (ledger Ledger, err error) {
 	l.changing.Lock() // a Reload that has begun is awaited, no other begins
 	l.changing.Unlock()
 	stop()
-	err = l.closer.finish()
-	ledger = l.closer.ledger()
-	return ledger, errors.Join(err, l.drain(stopDelivery), check(&ledger))
+	err = errors.Join(l.closer.finish(), l.drain(stopDelivery))
+	if l.fallback != nil {
+		// Memory is given back: the next start has a folder of its own.
+		l.Logger.Warn("records that were kept in memory are gone", "entries", l.spools.Stats().Entries)
+		defer os.RemoveAll(l.dir)
+	}
+	err = errors.Join(err, l.spools.Close())
+	l.closer.store.closed() // what the disk has not taken until now is lost
+	ledger = l.closer.account()
+	return ledger, errors.Join(err, check(&ledger))
 }
 
 func check(ledger *Ledger) error {
