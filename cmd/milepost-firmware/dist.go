@@ -94,7 +94,7 @@ func (inv *invocation) date(b *release.Binary) error {
 	text, ok := inv.getenv("SOURCE_DATE_EPOCH")
 	if !ok || text == "" {
 		if b.Time.IsZero() {
-			return fmt.Errorf("%s does not know its commit: build it in a checkout, or set SOURCE_DATE_EPOCH to the seconds since 1970", b.Path)
+			return fmt.Errorf("%s does not know its commit: build it in a clone (the go command does not look into git worktrees), or set SOURCE_DATE_EPOCH to the seconds since 1970", b.Path)
 		}
 		return nil
 	}
