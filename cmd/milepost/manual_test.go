@@ -21,7 +21,7 @@ func TestManual(t *testing.T) {
 	for name, want := range map[string]string{
 		"milepost.1":    manPage(all),
 		"milepost.bash": bashCompletion(all),
-		"_milepost":     zshCompletion(all),
+		"milepost.zsh":  zshCompletion(all),
 	} {
 		path := filepath.Join("..", "..", "firmware", "packages", "files", name)
 		if *updateManual {

@@ -99,7 +99,7 @@ func (c *Contents) systemd(zsh string) []File {
 		file("/usr/lib/tmpfiles.d/milepost.conf", "tmpfiles.conf"),
 		file("/usr/lib/udev/rules.d/60-milepost.rules", "60-milepost.rules"),
 		file("/usr/share/bash-completion/completions/milepost", "milepost.bash"),
-		file("/usr/share/zsh/"+zsh+"/_milepost", "_milepost"),
+		file("/usr/share/zsh/"+zsh+"/_milepost", "milepost.zsh"),
 		regular("/usr/share/man/man1/milepost.1.gz", 0o644, gzipped(c.commandsManual())),
 		regular("/usr/share/man/man5/milepost.yaml.5.gz", 0o644, gzipped(c.Manual)),
 		c.document("third-party-licences.txt", c.Licences, true),
@@ -118,7 +118,7 @@ func ManualPage(version string, when time.Time) []byte {
 
 // Completions are those of bash and zsh.
 func Completions() (bash, zsh []byte) {
-	return []byte(text("milepost.bash")), []byte(text("_milepost"))
+	return []byte(text("milepost.bash")), []byte(text("milepost.zsh"))
 }
 
 // debianChangelog says what Debian wants to know of a package's history.
