@@ -123,7 +123,7 @@ func Completions() (bash, zsh []byte) {
 
 // debianChangelog says what Debian wants to know of a package's history.
 func (c *Contents) debianChangelog(version string) []byte {
-	return fmt.Appendf(nil, "milepost (%s) unstable; urgency=medium\n\n  * Built from %s; see the project's CHANGELOG.md.\n\n -- %s  %s\n",
+	return fmt.Appendf(nil, "milepost (%s) unstable; urgency=medium\n\n  * Built from\n    %s.\n    The project's CHANGELOG.md says what is new.\n\n -- %s  %s\n",
 		version, c.Version, c.Maintainer, c.Time.UTC().Format("Mon, 02 Jan 2006 15:04:05 -0700"))
 }
 
