@@ -9,7 +9,7 @@ HOURS     ?= 72
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help build lab demo test race brokers outage test-kernel power bench fuzz cross dist packages check-packages reproducible qemu lint ci clean
+.PHONY: help build lab demo test race brokers outage test-kernel test-board power bench fuzz cross dist packages check-packages reproducible qemu lint ci clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test-kernel: lab ## live buses and a clock that is set, on kernels of their own;
 	@$(GO) test -count=1 -run '^TestKernel' -exec '$(UML) --modules can_raw,vcan,slcan' $(TESTFLAGS) ./cmd/milepost-lab/uml ./can/socketcan ./cmd/milepost
 	@$(GO) test -count=1 -run '^TestKernel' -exec '$(UML)' $(TESTFLAGS) ./cmd/internal/clock
 	@$(GO) test -count=1 -run '^TestKernel' -exec '$(UML) --modules "$(CHIPS)"' $(TESTFLAGS) ./sensors/sysfs ./sensors/i2c
+
+test-board: ## the binary on virtual ARM boards with Debian's kernels; needs qemu-system-arm, device-tree-compiler, kmod, e2fsprogs, apt
+	@MILEPOST_BOARD=1 $(GO) test -count=1 -p 1 -timeout 20m -v -run '^TestBoard' $(TESTFLAGS) ./cmd/milepost-lab/board ./cmd/milepost-lab
 
 power: lab ## CUTS (200) power cuts on a disk that forgets; needs user-mode-linux, e2fsprogs
 	@POWERCUT_CUTS=$(CUTS) $(GO) test -count=1 -p 2 -v -run '^Test(PowerCut|Control)' -exec '$(UML) --modules nbd' $(TESTFLAGS) ./uplink/spool/powercut ./cmd/milepost

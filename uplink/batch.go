@@ -78,6 +78,7 @@ const (
 	windowGroup    = 4
 	windowClock    = 5
 	windowOffset   = 6
+	windowNumbers  = 15
 
 	groupSummaryGroup = 1
 	groupSummaryItems = 2
@@ -114,10 +115,18 @@ func (e *BatchEncoder) Records() int { return e.records }
 func (e *BatchEncoder) Size() int { return len(e.windows) + len(e.groups) }
 
 // Add appends a window to the open batch and returns the number of its records.
-func (e *BatchEncoder) Add(w *aggregate.Window) int {
+func (e *BatchEncoder) Add(w *aggregate.Window) int { return e.AddNumbered(w, nil) }
+
+// AddNumbered is Add with the sequences that the window's records get, where they
+// do not follow the one before: one for each record, ascending, none of them below
+// that of the batch's first.
+func (e *BatchEncoder) AddNumbered(w *aggregate.Window, numbers []uint64) int {
 	before := e.records
 	dst := appendTag(e.windows, batchWindow, wireBytes)
 	dst, windowAt := openMessage(dst)
+	if len(numbers) > 0 {
+		dst = appendNumbers(dst, numbers, e.sequence-uint64(before))
+	}
 	dst = appendTag(dst, windowStart, wireVarint)
 	dst = appendZigzag(dst, w.Start)
 	dst = appendTag(dst, windowDuration, wireVarint)
@@ -168,6 +177,24 @@ func (e *BatchEncoder) Add(w *aggregate.Window) int {
 	n := e.records - before
 	e.sequence += uint64(n)
 	return n
+}
+
+// appendNumbers writes the field that says which sequences a window's records
+// have: for each run of them its first, less base, and its length.
+func appendNumbers(dst []byte, numbers []uint64, base uint64) []byte {
+	dst = appendTag(dst, windowNumbers, wireBytes)
+	dst, at := openMessage(dst)
+	for i := 0; i < len(numbers); {
+		run := i + 1
+		for run < len(numbers) && numbers[run] == numbers[run-1]+1 {
+			run++
+		}
+		dst = binary.AppendUvarint(dst, numbers[i]-base)
+		dst = binary.AppendUvarint(dst, uint64(run-i))
+		i = run
+	}
+	closeMessage(dst, at)
+	return dst
 }
 
 // number finds or makes the number of a group in the open batch.

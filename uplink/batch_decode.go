@@ -56,7 +56,7 @@ func (d *BatchDecoder) Decode(payload []byte, dst []Record) ([]Record, error) {
 	head.Sequence = sequence
 	var offset int64
 	for i, window := range windows {
-		if dst, err = decodeWindow(window, &head, &offset, groups, &slab, dst); err != nil {
+		if dst, err = decodeWindow(window, sequence, &head, &offset, groups, &slab, dst); err != nil {
 			return dst[:start], fmt.Errorf("batch from record %d on: window %d: %w", sequence, i, err)
 		}
 	}
@@ -118,12 +118,12 @@ func (d *BatchDecoder) group(encoded []byte) (*aggregate.Group, error) {
 }
 
 // decodeWindow appends a window's records; head is the first record's identity
-// and advances with each. Offset is that of the clock of the last window that has
-// one.
-func decodeWindow(window []byte, head *Record, offset *int64, groups []*aggregate.Group, slab *histogram.Slab, dst []Record) ([]Record, error) {
+// and advances with each, unless the window has sequences of its own. First is the
+// batch's. Offset is that of the clock of the last window that has one.
+func decodeWindow(window []byte, first uint64, head *Record, offset *int64, groups []*aggregate.Group, slab *histogram.Slab, dst []Record) ([]Record, error) {
 	head.Start, head.Duration, head.Revision = 0, 0, 0
 	head.Clock, head.Uptime = aggregate.ClockUnknown, 0
-	start := len(dst)
+	start, numbers := len(dst), []byte(nil)
 	err := eachField(window, func(field protowire.Number, v uint64, b []byte) error {
 		switch field {
 		case windowStart:
@@ -139,6 +139,8 @@ func decodeWindow(window []byte, head *Record, offset *int64, groups []*aggregat
 			}
 		case windowOffset:
 			*offset += protowire.DecodeZigZag(v)
+		case windowNumbers:
+			numbers = b
 		case windowGroup:
 			head.Group = nil
 			return eachField(b, func(field protowire.Number, v uint64, b []byte) error {
@@ -167,7 +169,32 @@ func decodeWindow(window []byte, head *Record, offset *int64, groups []*aggregat
 			r.Clock, r.Uptime = head.Clock, r.Start-*offset
 		}
 	}
+	if err == nil && numbers != nil {
+		err = number(dst[start:], numbers, first)
+	}
 	return dst, err
+}
+
+// number gives records the sequences that a window's field says.
+func number(records []Record, numbers []byte, first uint64) error {
+	r := varints{rest: numbers}
+	for len(r.rest) > 0 {
+		sequence, n := first+r.next(), r.next()
+		if r.err != nil {
+			return r.err
+		}
+		if n > uint64(len(records)) {
+			return fmt.Errorf("sequences for %d records more than there are", n-uint64(len(records)))
+		}
+		for i := range records[:n] {
+			records[i].Sequence = sequence + uint64(i)
+		}
+		records = records[n:]
+	}
+	if len(records) > 0 {
+		return fmt.Errorf("no sequences for the last %d records", len(records))
+	}
+	return nil
 }
 
 // decodeSummaries appends the records of a group in a window.

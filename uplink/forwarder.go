@@ -83,7 +83,8 @@ type ForwarderOptions struct {
 	// MaxRecords and MaxBytes limit what goes into one Send: no further entry is
 	// taken once a group has so many records or bytes of payload (4,000, InOrder
 	// 10,000; 1 MiB). They decide how much memory a Forwarder needs: about 500
-	// bytes a record. A group never waits to be filled. Unless InOrder, groups are
+	// bytes a record. A Pipelined sink has two groups under way where the
+	// order is strict and nothing is metered (3,000; 512 KiB). A group never waits to be filled. Unless InOrder, groups are
 	// also kept so small that the link carries one in less than a second, as far
 	// as its throughput is known; a group has one entry at least.
 	MaxRecords, MaxBytes int
@@ -106,7 +107,9 @@ type ForwarderOptions struct {
 	Note func() []byte
 	// Quarantine, if set, is told of each record that the receiver will never
 	// take and (with a nil record) of each entry that cannot be decoded, before
-	// it is passed over. Neither record nor entry may be kept.
+	// it is passed over. Neither record nor entry may be kept. A record is never
+	// taken for the culprit as long as the sink accepts nothing else: that is an
+	// outage.
 	Quarantine func(entry spool.Entry, record *Record, cause error)
 	// Clock, if set, tells the quality of the device's clock when a certificate is
 	// refused for its dates, so that the error can say whose fault it is.
@@ -128,6 +131,7 @@ type Forwarder struct {
 	logger *slog.Logger
 
 	transactional Transactional        // nil unless ExactlyOnce
+	pipelined     Pipelined            // nil unless there may be a group ahead
 	traffic       func() (a, b uint64) // nil where the sink does not count
 	trafficSeen   uint64
 	retry         chan struct{} // has a token if the sink is to be tried at once
@@ -135,8 +139,11 @@ type Forwarder struct {
 	stats   counters
 	backoff Backoff
 	pace    pace
-	turn    int // the lane whose live data is next in this round
-	group   group
+	turn    int    // the lane whose live data is next in this round
+	group   *group // that is delivered, or being gathered
+	groups  [2]group
+	ahead   *group // that is under way behind it, nil if there is none
+	credit  int    // records that may be quarantined before the sink accepts another one
 	// unacknowledged is the error of the last acknowledgement; a later one makes
 	// up for it.
 	unacknowledged error
@@ -160,17 +167,27 @@ func NewForwarder(queue Queue, sink Sink, o ForwarderOptions) *Forwarder {
 func NewPriorityForwarder(classes []Class, sink Sink, o ForwarderOptions) *Forwarder {
 	o.Name = cmp.Or(o.Name, "sink")
 	o.Fresh = cmp.Or(o.Fresh, 5*time.Second)
-	if o.MaxRecords == 0 {
-		o.MaxRecords = 4000
-		if o.Order == InOrder {
-			o.MaxRecords = 10_000
-		}
+	// Where data is live or metered, each group waits for what became of the last.
+	var pipelined Pipelined
+	if o.Order == InOrder && o.Budget == nil && !o.ExactlyOnce {
+		pipelined, _ = sink.(Pipelined)
 	}
-	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<20)
+	records, bytes := 4000, 1<<20
+	if o.Order == InOrder {
+		records = 10_000
+	}
+	if pipelined != nil {
+		records, bytes = 3000, 512<<10
+	}
+	o.MaxRecords, o.MaxBytes = cmp.Or(o.MaxRecords, records), cmp.Or(o.MaxBytes, bytes)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	f := &Forwarder{sink: sink, o: o, logger: o.Logger, backoff: Backoff{Min: o.MinBackoff, Max: o.MaxBackoff}, retry: make(chan struct{}, 1)}
+	f := &Forwarder{
+		sink: sink, pipelined: pipelined, o: o, logger: o.Logger,
+		backoff: Backoff{Min: o.MinBackoff, Max: o.MaxBackoff}, retry: make(chan struct{}, 1),
+	}
+	f.group = &f.groups[0]
 	for _, c := range classes {
 		c.Name = cmp.Or(c.Name, "records")
 		f.lanes = append(f.lanes, &lane{Class: c, backoff: Backoff{Min: o.MinBackoff, Max: o.MaxBackoff}})
@@ -204,11 +221,15 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		l.begin()
 	}
 	f.unacknowledged = nil
-	f.pace, f.turn = pace{}, 0
+	f.pace, f.turn, f.credit = pace{}, 0, 0
+	if f.transactional != nil {
+		f.credit = maxCredit
+	}
 	defer f.release()
 	for {
 		err := f.next(ctx)
 		if err == nil {
+			f.prepare(ctx)
 			if err = f.deliver(ctx); err == errReleased {
 				f.release()
 				f.turn = 0 // what is newest goes first when the link is back
@@ -241,7 +262,7 @@ func (f *Forwarder) Retry() {
 
 // acknowledge notes that the group is done with.
 func (f *Forwarder) acknowledge() {
-	g, l := &f.group, f.group.lane
+	g, l := f.group, f.group.lane
 	for _, u := range g.undecodable {
 		f.quarantine(g.entries[u.entry], nil, u.cause)
 	}
@@ -270,7 +291,7 @@ func (f *Forwarder) note() []byte {
 // release gives the group up: it will be read again.
 func (f *Forwarder) release() {
 	if f.group.lane != nil {
-		f.stats.abandoned(len(f.group.entries))
+		f.stats.abandoned(f.group)
 		f.mark()
 		f.group.reset(nil)
 	}
@@ -279,7 +300,7 @@ func (f *Forwarder) release() {
 func (f *Forwarder) mark() {
 	l := f.group.lane
 	l.pending = l.Queue.Pending(l.pending[:0])
-	f.stats.marked(&f.group, l.pending)
+	f.stats.marked(f.group, l.pending)
 }
 
 // Stats is what the Forwarder has done so far. It is safe to call at any time.

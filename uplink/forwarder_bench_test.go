@@ -61,6 +61,13 @@ func (c *counting) Send(ctx context.Context, records []uplink.Record) error {
 }
 func (c *counting) Close() error { return nil }
 
+// pipelined waits for the receiver when it is waited for.
+type pipelined struct{ *counting }
+
+func (p pipelined) Begin(ctx context.Context, records []uplink.Record) (wait func() error) {
+	return func() error { return p.Send(ctx, records) }
+}
+
 // TestForwarderHeap: what a forwarder keeps in memory, with a group in flight,
 // whatever the entries are like.
 func TestForwarderHeap(t *testing.T) {
@@ -70,7 +77,7 @@ func TestForwarderHeap(t *testing.T) {
 	}{{"a window an entry", 1}, {"batches of 256 KiB", 6}} {
 		t.Run(c.name, func(t *testing.T) {
 			payloads := batches(8, c.windows)
-			for _, order := range []uplink.Order{uplink.InOrder, uplink.OldestFirst} {
+			for i, order := range []uplink.Order{uplink.InOrder, uplink.OldestFirst, uplink.InOrder} {
 				before := heap()
 				ctx, cancel := context.WithCancel(t.Context())
 				var most uint64
@@ -84,7 +91,11 @@ func TestForwarderHeap(t *testing.T) {
 					}
 				}}
 				var decoder uplink.BatchDecoder
-				f := uplink.NewForwarder(&loop{payloads: payloads}, sink, uplink.ForwarderOptions{Decode: decoder.Decode, Order: order})
+				var to uplink.Sink = sink
+				if i == 2 { // two groups at a time
+					to = pipelined{sink}
+				}
+				f := uplink.NewForwarder(&loop{payloads: payloads}, to, uplink.ForwarderOptions{Decode: decoder.Decode, Order: order})
 				f.Run(ctx)
 				grown := int64(most) - int64(before)
 				t.Logf("order %d: %d bytes with %d records a Send", order, grown, sink.records/sends)
@@ -138,4 +149,56 @@ func BenchmarkForwarder(b *testing.B) {
 		f := uplink.NewForwarder(&loop{payloads: payloads}, sink, uplink.ForwarderOptions{Decode: decoder.Decode})
 		f.Run(ctx)
 	})
+}
+
+// TestClassesHeap: what three spools and the forwarder between them and a sink
+// take together, while entries are appended to each and are sent: 85 KiB each, as
+// the classes of a vehicle share what there would be in one.
+func TestClassesHeap(t *testing.T) {
+	payloads := batches(8, 2)
+	before := heap()
+	var classes []uplink.Class
+	var queues []*spool.Spool
+	for i, name := range []string{"high", "normal", "low"} {
+		queue, err := spool.Open(t.TempDir(), spool.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer queue.Close()
+		cursor, err := queue.Cursor("sink", spool.Oldest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cursor.Close()
+		for n := range 16 { // the backlog
+			if _, err := queue.Append(payloads[n%len(payloads)]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		queues = append(queues, queue)
+		classes = append(classes, uplink.Class{Name: name, Priority: -i, Queue: cursor})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var most uint64
+	sends := 0
+	sink := &counting{each: func([]uplink.Record) {
+		for _, queue := range queues {
+			if _, err := queue.Append(payloads[sends%len(payloads)]); err != nil {
+				t.Error(err)
+			}
+		}
+		if sends++; sends > 20 && sends%5 == 0 {
+			most = max(most, heap())
+		}
+		if sends == 60 {
+			cancel()
+		}
+	}}
+	var decoder uplink.BatchDecoder
+	uplink.NewPriorityForwarder(classes, sink, uplink.ForwarderOptions{Decode: decoder.Decode, Order: uplink.OldestFirst}).Run(ctx)
+	grown := int64(most) - int64(before)
+	t.Logf("%d bytes with %d records a Send", grown, sink.records/sends)
+	if grown > 8<<20 {
+		t.Errorf("three spools and a forwarder take %d bytes, %d are allowed", grown, 8<<20)
+	}
 }

@@ -7,8 +7,8 @@ import (
 	"milepost/uplink/spool"
 )
 
-// group is what is sent at once: entries of one lane and their records. There is
-// one in a Forwarder, whose memory is used again.
+// group is what is sent at once: entries of one lane and their records. There are
+// two in a Forwarder, whose memory is used again.
 type group struct {
 	lane *lane
 	live bool
@@ -19,6 +19,8 @@ type group struct {
 	begun bool
 	// span is what is done with when the group is.
 	span spool.Span
+	// wait, if it has begun, waits for the first try to send it.
+	wait func() error
 
 	entries []spool.Entry
 	bytes   int    // of payload
@@ -27,6 +29,8 @@ type group struct {
 
 	records     []Record
 	origins     []origin // of the records
+	delivered   int      // how many of the first ones the receiver has
+	suspects    []suspect
 	undecodable []undecodable
 	missing     uint64 // entries, before those of the group
 	// total is how many records the entries have, those included that the sink had
@@ -55,8 +59,9 @@ func (g *group) reset(l *lane) {
 		g.arena = make([]byte, min(g.used+g.used/4, maxArena))
 	}
 	clear(g.records)
+	clear(g.suspects)
 	*g = group{
-		lane: l, entries: g.entries[:0], arena: g.arena, undecodable: g.undecodable[:0],
+		lane: l, entries: g.entries[:0], arena: g.arena, undecodable: g.undecodable[:0], suspects: g.suspects[:0],
 		records: g.records[:0], origins: g.origins[:0],
 	}
 }
@@ -83,7 +88,7 @@ func (g *group) has(index uint64) bool { return g.span.From <= index && index <=
 // decode adds the records of an entry of the group to it, but for those that the
 // sink has already.
 func (f *Forwarder) decode(i int) {
-	g, l := &f.group, f.group.lane
+	g, l := f.group, f.group.lane
 	entry := g.entries[i]
 	g.missing += entry.Missing
 	before := len(g.records)
@@ -109,24 +114,6 @@ func (f *Forwarder) decode(i int) {
 	}
 	l.learn(len(entry.Payload), n)
 	f.stats.read(entry, n-done, nil)
-}
-
-// remove quarantines the records at the given positions and closes the gaps.
-func (f *Forwarder) remove(poison map[int]bool, cause error) {
-	g := &f.group
-	g.begun = true // or they would be quarantined once more
-	kept := 0
-	for i := range g.records {
-		if poison[i] {
-			err := fmt.Errorf("%s: record %s: %w", f.o.Name, g.records[i].Key(), cause)
-			f.quarantine(g.entries[g.origins[i].entry], &g.records[i], err)
-			f.stats.poison(err)
-			continue
-		}
-		g.records[kept], g.origins[kept] = g.records[i], g.origins[i]
-		kept++
-	}
-	g.records, g.origins = g.records[:kept], g.origins[:kept]
 }
 
 // quarantine logs at most once a minute: a disk must not fill with the news of

@@ -121,7 +121,7 @@ func (f *Forwarder) gatherLive(l *lane, now time.Time, arm bool) (bool, error) {
 	if f.o.Order != InOrder {
 		limit = f.pace.limit(limit)
 	}
-	g := &f.group
+	g := f.group
 	g.reset(l)
 	g.live = true
 	end, err := f.read(l, from, to, limit)
@@ -207,7 +207,7 @@ func (f *Forwarder) gatherNewest(l *lane, gap spool.Span, limit int) error {
 	if l.entryBytes == 0 {
 		n = 1
 	}
-	g := &f.group
+	g := f.group
 	g.span = gap
 	if all := gap.To - gap.From; n < float64(all) {
 		g.span.From = gap.To - uint64(max(n, 1)) + 1
@@ -246,7 +246,7 @@ func (f *Forwarder) gatherPartial(l *lane) error {
 // read reads and decodes entries into the group. With end it says that behind
 // them there are none up to the index to.
 func (f *Forwarder) read(l *lane, from, to uint64, limit int) (end bool, err error) {
-	g := &f.group
+	g := f.group
 	l.seek(from)
 	for g.bytes < limit && len(g.records) < f.o.MaxRecords {
 		entry, end, err := l.read(g.buffer(), to)

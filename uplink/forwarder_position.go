@@ -24,7 +24,7 @@ type partial struct {
 // positionAt is the position to be committed when the group's records before to
 // are done with, and the entry that is then in the middle.
 func (f *Forwarder) positionAt(to int) (text []byte, reached partial, err error) {
-	g, l := &f.group, f.group.lane
+	g, l := f.group, f.group.lane
 	done := g.span
 	reached = l.partial
 	if g.has(reached.entry) {

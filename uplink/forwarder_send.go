@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -14,13 +16,27 @@ var errReleased = errors.New("released")
 
 // deliver sends the group until the receiver has all of it but the poison.
 func (f *Forwarder) deliver(ctx context.Context) error {
-	_, err := f.send(ctx, 0, len(f.group.records))
-	return err
+	for {
+		_, err := f.send(ctx, f.group.delivered, len(f.group.records))
+		if err == nil {
+			err = f.settleSuspects()
+		}
+		if !errors.Is(err, errRefusing) {
+			return err
+		}
+		f.acquit()
+		if err := f.failed(ctx, err); err != nil {
+			return err
+		}
+		if f.stale() {
+			return errReleased
+		}
+	}
 }
 
-// send sends records[from:to] and returns where they end after the poison among
-// them was removed. Where the sink says that there is some, but not which, it
-// looks for it in the halves, the first one first.
+// send sends records[from:to] and returns where they end after those that were
+// refused are taken out. Where the sink says that there are some, but not which,
+// it looks for them in the halves, the first one first, or in a few samples.
 func (f *Forwarder) send(ctx context.Context, from, to int) (end int, err error) {
 	if from >= to {
 		return to, nil
@@ -35,7 +51,16 @@ func (f *Forwarder) send(ctx context.Context, from, to int) (end int, err error)
 			poison[from+i] = true
 		}
 	}
-	if len(poison) == 0 && to-from > 1 {
+	switch {
+	case len(poison) > 0:
+	case to-from == 1:
+		poison[from] = true
+	case f.credit == 0 && f.transactional == nil:
+		if to, err = f.sample(ctx, from, to); err != nil {
+			return to, err
+		}
+		return f.send(ctx, from, to)
+	default:
 		middle := from + (to-from)/2
 		end, err := f.send(ctx, from, middle)
 		if err != nil {
@@ -43,18 +68,57 @@ func (f *Forwarder) send(ctx context.Context, from, to int) (end int, err error)
 		}
 		return f.send(ctx, end, to-(middle-end))
 	}
-	if len(poison) == 0 {
-		poison[from] = true
+	f.suspect(poison, err)
+	if n := len(f.group.suspects); to-from == 1 && n > f.credit && f.credit > 0 {
+		return from, f.refusing(n, err)
 	}
-	f.remove(poison, err)
 	return f.send(ctx, from, to-len(poison))
+}
+
+// sample tries records of records[from:to] alone until the sink accepts one: a few
+// drawn at random, so that it is not always the same ones of a window, or more of
+// the first ones where the order is strict. It returns where they end without
+// those that were tried.
+func (f *Forwarder) sample(ctx context.Context, from, to int) (end int, err error) {
+	most := maxProbes
+	if f.o.Order == InOrder {
+		most = maxCredit
+	}
+	var tried []suspect
+	for from < to {
+		i := from
+		if f.o.Order != InOrder {
+			i += rand.IntN(to - from)
+		}
+		err := f.try(ctx, i, i+1)
+		switch {
+		case err == nil:
+			// Whatever was the matter with those before may be over.
+			f.group.take(i)
+			f.group.putBack(tried)
+			return to - 1 + len(tried), nil
+		case !IsPermanent(err):
+			return to, err
+		}
+		tried = append(tried, f.takeOut(map[int]bool{i: true}, err)...)
+		to--
+		if isDropped(err) || len(tried) == most || from == to {
+			f.group.suspects = append(f.group.suspects, tried...)
+			if isDropped(err) {
+				f.accepted()
+				return to, nil
+			}
+			return to, f.refusing(len(f.group.suspects), err)
+		}
+	}
+	return to, nil
 }
 
 // try sends records[from:to], of which the receiver has those before from, until
 // that succeeds, or fails in a way that trying again does not cure, or time is
 // up.
 func (f *Forwarder) try(ctx context.Context, from, to int) error {
-	g := &f.group
+	g := f.group
 	var position []byte // to be committed with the records
 	var reached partial
 	if f.transactional != nil {
@@ -80,11 +144,10 @@ func (f *Forwarder) try(ctx context.Context, from, to int) error {
 				doubt = false
 				switch {
 				case bytes.Equal(committed, position):
-					f.succeeded(g.records[from:to])
-					g.begun, g.lane.partial = true, reached
+					f.delivered(from, to, reached)
 					return nil
 				case refused != nil:
-					f.succeeded(nil)
+					f.refused(refused)
 					return refused
 				case f.stale():
 					return errReleased
@@ -93,22 +156,28 @@ func (f *Forwarder) try(ctx context.Context, from, to int) error {
 			}
 		} else {
 			start := time.Now()
-			if position == nil {
+			switch {
+			case g.wait != nil: // all of it is under way
+				err = g.wait()
+				g.wait = nil
+			case position == nil:
 				err = f.sink.Send(ctx, g.records[from:to])
-			} else {
+			default:
 				err = f.transactional.SendAt(ctx, g.records[from:to], g.lane.Name, position)
+			}
+			if err != nil {
+				f.forsake()
 			}
 			switch {
 			case err == nil:
 				size := int(float64(g.bytes) * float64(to-from) / float64(len(g.records)))
 				f.charge(size)
 				f.pace.took(size, time.Since(start), f.o.MaxBytes)
-				f.succeeded(g.records[from:to])
-				g.begun, g.lane.partial = true, reached
+				f.delivered(from, to, reached)
 				return nil
 			case IsPermanent(err) && position == nil:
 				f.charge(0)
-				f.succeeded(nil)
+				f.refused(err)
 				return err
 			case IsPermanent(err):
 				f.charge(0)
@@ -127,9 +196,18 @@ func (f *Forwarder) try(ctx context.Context, from, to int) error {
 	}
 }
 
+// take takes a record out of the group that the receiver has.
+func (g *group) take(i int) {
+	if g.delivered > i {
+		g.delivered--
+	}
+	g.records = slices.Delete(g.records, i, i+1)
+	g.origins = slices.Delete(g.origins, i, i+1)
+}
+
 // stale reports whether the group should be left for something newer.
 func (f *Forwarder) stale() bool {
-	g := &f.group
+	g := f.group
 	switch {
 	case f.o.Order == InOrder || g.begun || g.lane.partial.entry != 0:
 		return false
@@ -152,17 +230,33 @@ func (f *Forwarder) charge(payload int) {
 	f.o.Budget.charge(time.Now(), n, f.group.lane != nil && !f.group.live)
 }
 
-// succeeded notes that the sink has accepted records, or refused some for good:
-// in any case that it is up.
-func (f *Forwarder) succeeded(records []Record) {
+// delivered notes that the receiver has records[from:to].
+func (f *Forwarder) delivered(from, to int, reached partial) {
+	g := f.group
+	if from == g.delivered {
+		g.delivered = to
+	}
+	f.up()
+	f.stats.sent(g, g.records[from:to])
+	f.accepted()
+	g.begun, g.lane.partial = true, reached
+}
+
+// refused notes that the sink has refused records for good. It is up all the
+// same, unless it accepts nothing.
+func (f *Forwarder) refused(err error) {
+	if f.credit > 0 || isDropped(err) {
+		f.up()
+	}
+}
+
+// up notes that the sink is.
+func (f *Forwarder) up() {
 	if n := f.backoff.Tries(); n > 0 {
 		f.logger.Info("sink is up", "sink", f.o.Name, "after", time.Since(f.backoff.Failing()).Round(time.Millisecond), "tries", n+1)
 	}
 	f.backoff.Succeeded(time.Now())
 	f.stats.up()
-	if len(records) > 0 {
-		f.stats.sent(&f.group, records)
-	}
 }
 
 // failed notes that the sink has failed and waits until the next try. Its error

@@ -10,7 +10,7 @@ import (
 
 // ForwarderStats counts what a Forwarder has done since it was made.
 //
-//	Entries = Acknowledged + entries of the group that is being sent
+//	Entries = Acknowledged + entries of the groups that are being sent
 //	Records = Sent + Poisoned + Pending
 type ForwarderStats struct {
 	// Entries were read from the queue, Bytes are those of their payloads.
@@ -155,12 +155,13 @@ func (c *counters) queueFailed(err error) {
 }
 
 // abandoned forgets the group that was not acknowledged: it will be read again.
-func (c *counters) abandoned(entries int) {
+func (c *counters) abandoned(g *group) {
+	pending := uint64(len(g.records) - g.delivered + len(g.suspects))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.s.Entries -= uint64(entries)
-	c.s.Records -= c.s.Pending
-	c.s.Pending = 0
+	c.s.Entries -= uint64(len(g.entries))
+	c.s.Records -= pending
+	c.s.Pending -= pending
 }
 
 func (c *counters) jumped(l *lane) {

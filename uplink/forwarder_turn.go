@@ -14,6 +14,9 @@ import (
 // next waits until there is something to send, and gathers it. It returns
 // spool.ErrEnd when there never will be.
 func (f *Forwarder) next(ctx context.Context) error {
+	if f.promote() {
+		return nil
+	}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err

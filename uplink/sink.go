@@ -29,6 +29,20 @@ type Sink interface {
 	Close() error
 }
 
+// Pipelined is a Sink to which more can be given while it waits for the receiver.
+type Pipelined interface {
+	Sink
+	// Begin is Send, but for the waiting: that does the function that it returns,
+	// which has to be called once, with Send's result. Until then the records must
+	// not change.
+	//
+	// Begin may be called a second time before the first is waited for. What began
+	// second arrives behind what began first. They are waited for in that order,
+	// and when the first has failed, nothing else is sent before the second is
+	// waited for, too, which then fails in its turn or has arrived.
+	Begin(ctx context.Context, records []Record) (wait func() error)
+}
+
 // Transactional is a Sink that commits the queue's position in one transaction
 // with the records.
 type Transactional interface {
@@ -51,6 +65,7 @@ var ErrGone = errors.New("the receiver has gone for good")
 type permanentError struct {
 	cause   error
 	records []int
+	dropped bool
 }
 
 func (e *permanentError) Error() string { return e.cause.Error() }
@@ -61,7 +76,19 @@ func (e *permanentError) Unwrap() error { return e.cause }
 // given; without positions the culprits are unknown. Nothing is said about the
 // other records: they have to be sent again.
 func Permanent(err error, records ...int) error {
-	return &permanentError{err, slices.Clone(records)}
+	return &permanentError{err, slices.Clone(records), false}
+}
+
+// Dropped is Permanent where the receiver has taken the records as they were sent,
+// and has then dropped those at the given positions: they must not be sent again,
+// even if it drops all that it gets.
+func Dropped(err error, records ...int) error {
+	return &permanentError{err, slices.Clone(records), true}
+}
+
+func isDropped(err error) bool {
+	var p *permanentError
+	return errors.As(err, &p) && p.dropped
 }
 
 // IsPermanent reports whether err was made by Permanent.

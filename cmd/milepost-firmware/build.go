@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -40,6 +41,9 @@ func runBuild(ctx context.Context, inv *invocation, c *command, args []string) e
 		targets = append(targets, t)
 	}
 	builder := inv.builder()
+	if builder.Flags, err = compilerFlags(ctx); err != nil {
+		return err
+	}
 	for _, t := range targets {
 		path := binaryPath(dir, t)
 		if err := builder.Build(ctx, t, path); err != nil {
@@ -48,6 +52,15 @@ func runBuild(ctx context.Context, inv *invocation, c *command, args []string) e
 		fmt.Fprintln(inv.stdout, path)
 	}
 	return nil
+}
+
+// compilerFlags are those that .ci/gcflags prints, which says why.
+func compilerFlags(ctx context.Context) ([]string, error) {
+	out, err := exec.CommandContext(ctx, "bash", filepath.Join(".ci", "gcflags")).Output()
+	if err != nil {
+		return nil, fmt.Errorf("bash .ci/gcflags: %w; this runs in the project's folder", err)
+	}
+	return strings.Fields(string(out)), nil
 }
 
 // builder uses the go command that GO names.

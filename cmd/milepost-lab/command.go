@@ -21,6 +21,7 @@ const (
 // invocation is one run of the program. Tests make their own.
 type invocation struct {
 	args           []string // without the program's name
+	stdin          io.Reader
 	stdout, stderr io.Writer
 }
 
@@ -32,6 +33,7 @@ usage: milepost-lab COMMAND …
   fleet     what a fleet does to its broker when that comes back
   bench     milepost against loops that do less than it, as ratios
   uml       a program in a Linux kernel of its own, for tests
+  board     a virtual ARM board with its buses, lines, link, clock and power
   kafka     a real Apache Kafka to try it with
 
 ` + "`milepost-lab COMMAND -h` explains a command and gives an example.\n"
@@ -54,7 +56,7 @@ func (inv *invocation) run(ctx context.Context) int {
 	case "-h", "-help", "--help", "help":
 		fmt.Fprint(inv.stdout, help)
 		return exitDone
-	case "demo", "fleet", "bench", "kafka", "uml", bench.Loop, uml.InitCommand:
+	case "demo", "fleet", "bench", "board", "kafka", "uml", bench.Loop, uml.InitCommand:
 	default:
 		fmt.Fprintf(inv.stderr, "milepost-lab: there is no command %q; `milepost-lab help` lists them\n", name)
 		return exitUsage
@@ -67,6 +69,8 @@ func (inv *invocation) run(ctx context.Context) int {
 		err = runFleet(inv, args)
 	case "bench":
 		err = bench.Run(ctx, inv.stdout, args)
+	case "board":
+		err = runBoard(ctx, inv, args)
 	case "kafka":
 		err = runKafka(ctx, inv, args)
 	case bench.Loop:

@@ -11,7 +11,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	inv := &invocation{args: os.Args[1:], stdout: os.Stdout, stderr: os.Stderr}
+	inv := &invocation{args: os.Args[1:], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	code := inv.run(ctx)
 	stop()
 	os.Exit(code)

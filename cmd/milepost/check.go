@@ -92,10 +92,17 @@ func runCheck(_ context.Context, inv *invocation, c *command, args []string) err
 			usable = false
 		}
 	}
+	for i := range loaded.Sensors {
+		if _, _, err := (&service{config: loaded}).sensor(&loaded.Sensors[i]); err != nil {
+			fmt.Fprintf(inv.stderr, "sensor %s: %v\n", loaded.Sensors[i].Name, err)
+			usable = false
+		}
+	}
 	if !usable {
 		return errReported
 	}
-	fmt.Fprintf(inv.stdout, "%s is usable: device %s, %s (%s, %s), %s\n", files[0], loaded.Device,
-		plural(databases, "database"), plural(messages, "message"), plural(signals, "signal"), plural(len(loaded.Sinks), "sink"))
+	fmt.Fprintf(inv.stdout, "%s is usable: device %s, %s (%s, %s), %s, %s, %s\n", files[0], loaded.Device,
+		plural(databases, "database"), plural(messages, "message"), plural(signals, "signal"),
+		plural(len(loaded.Buses), "bus"), plural(len(loaded.Sensors), "sensor"), plural(len(loaded.Sinks), "sink"))
 	return nil
 }

@@ -119,5 +119,8 @@ func plural[N int | int64 | uint64](n N, thing string) string {
 	if stem, found := strings.CutSuffix(thing, "ry"); found {
 		return fmt.Sprintf("%d %sries", n, stem)
 	}
+	if strings.HasSuffix(thing, "s") {
+		return fmt.Sprintf("%d %ses", n, thing)
+	}
 	return fmt.Sprintf("%d %ss", n, thing)
 }

@@ -203,6 +203,8 @@ func (f *replayFlags) replay(inv *invocation, logs []string, messages io.Writer)
 		// At the pace of life there is no waiting: what finds no room makes some, as
 		// on a vehicle. As fast as possible, nothing need be lost.
 		r.Spool.MaxBytes = int64(c.Spool.MaxSize)
+		r.Spool.BallastBytes = int64(c.Spool.Ballast)
+		r.Spool.Thin = gateway.NewThinning(c.Spool.Thin)
 	}
 	if r.Workers == 0 {
 		r.Workers = runtime.GOMAXPROCS(0)

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"milepost/cmd/internal/metrics"
 	"milepost/cmd/internal/status"
 	"milepost/cmd/internal/systemd"
+	"milepost/sensors/gpio"
 	"milepost/uplink/spool"
 )
 
@@ -48,9 +50,11 @@ type service struct {
 	path   string
 	config *config.Config // in force
 	live   *gateway.Live
-	clock  *clock.Clock
-	log    *slog.Logger
-	notify systemd.Notifier
+	// running is live while it runs.
+	running atomic.Pointer[gateway.Live]
+	clock   *clock.Clock
+	log     *slog.Logger
+	notify  systemd.Notifier
 	// filter gives a bus other kernel filters.
 	filter func(bus string, bindings *gateway.Bindings) error
 }
@@ -71,6 +75,66 @@ func runRun(ctx context.Context, inv *invocation, c *command, args []string) err
 		return err
 	}
 	s.log = newLogger(inv.stderr, s.config)
+	return s.serve(ctx)
+}
+
+// serve runs gateways, one after the other: each while the ignition is on.
+func (s *service) serve(ctx context.Context) error {
+	around, end := context.WithCancel(context.WithoutCancel(ctx))
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	defer end()
+	wait.Go(func() {
+		s.notify.Watch(around, s.stuck, func(what string) { s.log.Error("no progress; the watchdog is not fed", "cause", what) })
+	})
+	power := &s.config.Power
+	if power.Ignition.Line.Line == "" {
+		return s.drive(ctx)
+	}
+	o, err := lineOptions(&power.Ignition.Line)
+	if err != nil {
+		return fmt.Errorf("power.ignition: %w", err)
+	}
+	line, err := gpio.NewInput(o)
+	if err != nil {
+		return fmt.Errorf("power.ignition: %w", err)
+	}
+	wait.Go(func() {
+		if err := line.Run(around); err != nil {
+			s.log.Error("the ignition line cannot be watched, and is taken for on", "cause", err)
+		}
+	})
+	for {
+		s.tell(s.notify.Notify("READY=1", "STATUS=waiting for the ignition"))
+		if waitForIgnition(ctx, line, s.log) != nil {
+			return nil // it is told to stop, and there is nothing to stop
+		}
+		on, done := whileIgnition(ctx, line, power.Ignition.Hold)
+		err := s.drive(on)
+		off := errors.Is(context.Cause(on), errIgnitionOff)
+		done()
+		if err != nil || !off {
+			return err
+		}
+		if len(power.Off) > 0 {
+			s.log.Info("everything is stored; switching off")
+			if err := powerOff(ctx, power.Off); err != nil {
+				s.log.Error("the gateway cannot be switched off", "cause", err)
+			}
+		}
+	}
+}
+
+// stuck is what makes no progress; nothing does so while nothing runs.
+func (s *service) stuck() string {
+	if live := s.running.Load(); live != nil {
+		return live.Stuck()
+	}
+	return ""
+}
+
+// drive runs one gateway until ctx is done.
+func (s *service) drive(ctx context.Context) error {
 	if err := s.build(); err != nil {
 		return err
 	}
@@ -94,7 +158,7 @@ func (s *service) build() error {
 	if err != nil {
 		s.log.Warn("the records' boot ID is made up", "cause", err)
 	}
-	if s.clock, err = clock.Open(clock.Options{Table: filepath.Join(c.Spool.Dir, "clocks"), Boot: boot, Earlier: earlier, Logger: s.log}); err != nil {
+	if s.clock, err = clock.Open(clock.Options{Table: filepath.Join(c.Spool.Dir, "clock"), Boot: boot, Earlier: earlier, Logger: s.log}); err != nil {
 		return err
 	}
 	s.live = &gateway.Live{
@@ -108,6 +172,7 @@ func (s *service) build() error {
 		Spool: spool.Options{
 			Sync: c.Spool.Sync, ChapterBytes: int64(c.Spool.ChapterSize), MaxBytes: int64(c.Spool.MaxSize),
 			MemoryBytes: int64(c.Spool.Memory), QuarantineBytes: int64(c.Spool.Quarantine),
+			BallastBytes: int64(c.Spool.Ballast), Thin: gateway.NewThinning(c.Spool.Thin),
 		},
 		Priorities: c.Priorities, Sinks: c.Sinks, Drain: c.Power.Drain,
 		Clock: s.clock, HoldBack: c.HoldBack,
@@ -141,8 +206,7 @@ func (s *service) bindings(c *config.Config) (*gateway.Bindings, error) {
 	return d.load(s.inv.stderr)
 }
 
-// run runs until ctx is done, with the watchdog, the metrics and the status around
-// it.
+// run runs until ctx is done, with the metrics and the status around it.
 func (s *service) run(ctx context.Context) error {
 	var around sync.WaitGroup
 	outer, end := context.WithCancel(context.Background())
@@ -163,15 +227,18 @@ func (s *service) run(ctx context.Context) error {
 			}
 		}
 		around.Go(func() { s.reloads(outer) })
-		around.Go(func() {
-			s.notify.Watch(outer, s.live.Stuck, func(what string) { s.log.Error("no progress; the watchdog is not fed", "cause", what) })
-		})
-		s.tell(s.notify.Ready())
+		s.running.Store(s.live)
+		s.tell(s.notify.Notify("READY=1", "STATUS=collecting"))
 		s.log.Info("running", "device", s.config.Device, "version", s.live.Version, "buses", len(s.live.Buses), "sensors", len(s.live.Sensors), "sinks", len(s.live.Sinks))
 	}
-	stopping := context.AfterFunc(ctx, func() { s.tell(s.notify.Stopping()) })
+	stopping := context.AfterFunc(ctx, func() {
+		if !errors.Is(context.Cause(ctx), errIgnitionOff) {
+			s.tell(s.notify.Stopping())
+		}
+	})
 	defer stopping()
 	ledger, err := s.live.Run(ctx)
+	s.running.Store(nil)
 	end()
 	around.Wait()
 	for _, stop := range stops {

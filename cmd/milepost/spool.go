@@ -103,6 +103,9 @@ func listClass(w io.Writer, info *spool.Info) {
 		if len(ch.Findings) > 0 {
 			fmt.Fprintf(w, "  damaged: %s", plural(len(ch.Findings), "finding"))
 		}
+		if ch.Thinned > 0 {
+			fmt.Fprintf(w, "  %d were merged into them (step %d)", ch.Thinned, ch.Step)
+		}
 		fmt.Fprintln(w)
 		entries += ch.Entries
 		bytes += ch.Bytes
@@ -112,10 +115,10 @@ func listClass(w io.Writer, info *spool.Info) {
 		fmt.Fprintf(w, "%d damaged bytes are in the folder quarantine\n", info.QuarantineBytes)
 	}
 	if len(info.Cursors) > 0 {
-		fmt.Fprintf(w, "\n%-22s %12s %12s %12s %12s\n", "sink", "acknowledged", "up to entry", "evicted", "missing")
+		fmt.Fprintf(w, "\n%-22s %12s %12s %12s %12s %12s\n", "sink", "acknowledged", "up to entry", "evicted", "missing", "thinned")
 	}
 	for _, cursor := range info.Cursors {
-		fmt.Fprintf(w, "%-22s %12d %12d %12d %12d\n", cursor.Name, cursor.Acknowledged, cursor.Acked, cursor.Evicted, cursor.Missing)
+		fmt.Fprintf(w, "%-22s %12d %12d %12d %12d %12d\n", cursor.Name, cursor.Acknowledged, cursor.Acked, cursor.Evicted, cursor.Missing, cursor.Thinned)
 	}
 }
 

@@ -154,6 +154,7 @@ func writeSpoolStatus(w io.Writer, s *status.Spool) {
 		what        string
 		from, until time.Time
 	}{
+		{s.Thinned, "merged into longer windows to make room", s.ThinnedFrom, s.ThinnedUntil},
 		{s.Evicted, "evicted to make room", s.EvictedFrom, s.EvictedUntil},
 		{s.Dropped, "dropped while the disk took nothing", s.DroppedFrom, s.DroppedUntil},
 		{s.Missing, "lost to damage", time.Time{}, time.Time{}},

@@ -16,8 +16,9 @@ const gatewayPackage = "./cmd/milepost"
 
 // Builder builds binaries.
 type Builder struct {
-	Go     string // the go command; "go" if empty
-	Dir    string // the project's folder; the working directory if empty
+	Go     string   // the go command; "go" if empty
+	Dir    string   // the project's folder; the working directory if empty
+	Flags  []string // further ones for go build
 	Output io.Writer
 }
 
@@ -31,7 +32,9 @@ func (b *Builder) Build(ctx context.Context, t Target, out string) error {
 	if err := os.MkdirAll(filepath.Dir(out), 0o777); err != nil {
 		return err
 	}
-	cmd := b.command(ctx, t, "build", "-trimpath", "-buildvcs=auto", "-ldflags", "-s -w", "-o", out, gatewayPackage)
+	args := []string{"build", "-trimpath", "-buildvcs=auto", "-ldflags", "-s -w", "-o", out}
+	args = append(append(args, b.Flags...), gatewayPackage)
+	cmd := b.command(ctx, t, args...)
 	cmd.Stdout, cmd.Stderr = b.Output, b.Output
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build %s: %w", t.Name, err)

@@ -291,10 +291,10 @@ func countEdges(w *watcher) *counted {
 
 // TestBoardEdges counts 500 changes of each line, to the edge. An emulator whose
 // host is busy elsewhere may get to an interrupt so late that the line has
-// changed again: such edges never were events for the kernel. It shows as a line
-// that was twice found at one level, and only then they are driven once more,
-// each when the one before has been seen. What the kernel has numbered must be
-// in the readings each time.
+// changed again: such edges never were events for the kernel, and a whole pulse of
+// them leaves no trace. Then they are driven once more, each when the one before has
+// been seen, and have to be exact. What the kernel has numbered must be in the
+// readings each time.
 func TestBoardEdges(t *testing.T) {
 	chip := boardChip(t)
 	for _, spacing := range []time.Duration{time.Millisecond, 4 * time.Millisecond} {
@@ -308,7 +308,8 @@ func TestBoardEdges(t *testing.T) {
 	}
 }
 
-// countChanges has a line changed 500 times, and says whether each was seen.
+// countChanges has a line changed 500 times, and says whether each was seen, as each
+// must be if they are driven one by one.
 func countChanges(t *testing.T, chip string, line int, spacing time.Duration, oneByOne bool) bool {
 	const changes = 500
 	edges := newEdges(t, LineOptions{Chip: chip, Line: fmt.Sprint(line)})
@@ -334,10 +335,10 @@ func countChanges(t *testing.T, chip string, line int, spacing time.Duration, on
 	checkReadings(t, r.readings)
 	t.Logf("line %d: %v up, %v down, %d unseen, %.6f s on, one by one: %v", line, up, down, edges.Unseen(), r.sum(EdgeOn), oneByOne)
 	exact := up == changes/2 && down == changes/2
-	if !exact && (edges.Unseen() == 0 || oneByOne) {
+	if !exact && oneByOne {
 		t.Errorf("line %d: %v up and %v down of %d changes, %d unseen", line, up, down, changes, edges.Unseen())
 	}
-	return exact || edges.Unseen() == 0
+	return exact
 }
 
 // checkReadings compares the time on with the states, edge by edge.
@@ -398,7 +399,7 @@ func TestBoardDebounce(t *testing.T) {
 func TestBoardLost(t *testing.T) {
 	chip := boardChip(t)
 	d := newDone(t, chip, 7)
-	const changes = 2600
+	const changes = 4000 // of which an emulator that is late may lose half
 	edges := newEdges(t, LineOptions{Chip: chip, Line: "0"})
 	pulses, err := NewPulses(PulseOptions{LineOptions: LineOptions{Chip: chip, Line: "1"}})
 	if err != nil {
@@ -428,10 +429,10 @@ func TestBoardLost(t *testing.T) {
 	e.stop()
 	p.stop()
 	t.Logf("%d edges, %d lost; %v pulses, %d lost", e.edges(), edges.Status().Lost, p.sum(PulseCount), pulses.Status().Lost)
-	if lost, newest := edges.Status().Lost, both.newest.Load(); e.edges() != eventBuffer || uint64(e.edges())+lost != uint64(newest) || newest < changes*9/10 {
+	if lost, newest := edges.Status().Lost, both.newest.Load(); e.edges() != eventBuffer || uint64(e.edges())+lost != uint64(newest) || newest < changes/2 {
 		t.Errorf("%d edges and %d lost of the kernel's %d, after %d changes; the buffer holds %d", e.edges(), lost, newest, changes, eventBuffer)
 	}
-	if lost, newest := pulses.Status().Lost, rising.newest.Load(); uint32(p.sum(PulseCount)) != newest || lost != uint64(newest)-eventBuffer || newest < changes/2*9/10 {
+	if lost, newest := pulses.Status().Lost, rising.newest.Load(); uint32(p.sum(PulseCount)) != newest || lost != uint64(newest)-eventBuffer || newest <= eventBuffer {
 		t.Errorf("%v pulses of the kernel's %d, after %d, of which %d were lost", p.sum(PulseCount), newest, changes/2, lost)
 	}
 	d.wait() // its line is low again
@@ -456,7 +457,7 @@ func TestBoardPulses(t *testing.T) {
 	// An emulator that is late makes one pulse of two.
 	sum, numbered := p.sum(PulseCount), float64(kernel.newest.Load())/2
 	t.Logf("%v m of 200, at most %v m/s of 62.5", sum, fastest)
-	if sum != numbered || sum < 190 || sum > 200 || fastest < 10 || fastest > 70 {
+	if sum != numbered || sum < 100 || sum > 200 || fastest < 10 || fastest > 70 {
 		t.Errorf("%v m of the kernel's %v, after 200 were driven; at most %v m/s of 62.5", sum, numbered, fastest)
 	}
 }

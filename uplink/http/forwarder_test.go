@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	nethttp "net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -285,5 +286,45 @@ func TestIdempotencyKeys(t *testing.T) {
 			t.Errorf("key %s is that of other records", got)
 		}
 		seen[got] = true
+	}
+}
+
+// TestServerRefusesEverything: a wrong path, a proxy in between or a wrong content
+// type get 400 or 422 for whatever is sent. No record is set aside for that.
+func TestServerRefusesEverything(t *testing.T) {
+	for _, form := range []http.Form{http.Generic, http.KafkaRESTv2, http.KafkaRESTv3} {
+		for _, status := range []int{400, 422} {
+			t.Run(fmt.Sprint(form, " ", status), func(t *testing.T) {
+				t.Parallel()
+				server := start(t, httpserver.Options{})
+				for range 500 {
+					server.Fail(httpserver.Fault{Status: status, Body: `{"message":"no such thing"}`})
+				}
+				o := http.Options{URL: server.URL(), Form: form}
+				if form == http.KafkaRESTv3 {
+					o.Cluster = "lkc-1"
+				}
+				cause := ""
+				var f *uplink.Forwarder
+				f = uplink.NewForwarder(queue(), &troubled{newSink(t, o), func(error) {
+					if s := f.Stats(); s.Failures > 0 && !s.Up {
+						cause = s.Cause
+					}
+				}}, uplink.ForwarderOptions{Decode: decode, MaxRecords: 100, MinBackoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond})
+				if err := f.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				s := f.Stats()
+				if s.Sent != scenarioRecords || s.Poisoned != 0 || s.Outages != 1 {
+					t.Errorf("%+v", s)
+				}
+				for _, words := range []string{"check how the sink", fmt.Sprint(status), "no such thing", server.Addr()} {
+					if !strings.Contains(cause, words) {
+						t.Errorf("the cause does not say %q: %s", words, cause)
+					}
+				}
+				received(t, server, scenarioRecords, 1)
+			})
+		}
 	}
 }

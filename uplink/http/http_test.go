@@ -55,12 +55,14 @@ func harness(t *testing.T, o http.Options) uplinktest.Harness {
 	server := start(t, httpserver.Options{Refuse: refusePoison})
 	link := through(t, server)
 	o.URL = "http://" + link.Addr()
-	o.StallTimeout, o.AnswerTimeout = 300*time.Millisecond, 300*time.Millisecond
+	hasty := o
+	hasty.StallTimeout, hasty.AnswerTimeout = 300*time.Millisecond, 300*time.Millisecond
 	return uplinktest.Harness{
 		Sink:     newSink(t, o),
 		Address:  link.Addr(),
 		Received: server.Records,
 		Break:    link.Cut, Heal: link.Heal, BreakAfter: link.CutAfter, Stall: link.Stall,
+		Hasty:      func(t *testing.T) uplink.Sink { return newSink(t, hasty) },
 		Poison:     poison,
 		KeysOnly:   o.Encoding == uplink.OTLP,
 		Goroutines: []string{"milepost/uplink/http.", "net/http.(*persistConn)"},
@@ -95,6 +97,20 @@ func newSink(t *testing.T, o http.Options) *http.Sink {
 	}
 	t.Cleanup(func() { sink.Close() })
 	return sink
+}
+
+// persist sends records as often as it takes.
+func persist(t *testing.T, sink *http.Sink, records []uplink.Record) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		err := sink.Send(t.Context(), records)
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
 }
 
 func send(t *testing.T, sink *http.Sink, records []uplink.Record) {

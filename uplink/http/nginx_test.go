@@ -76,6 +76,9 @@ http {
 		location / { proxy_pass http://%[3]s; proxy_http_version 1.1; }
 		location /busy { limit_req zone=busy; limit_req_status 429; proxy_pass http://%[3]s; }
 		location /moved { return 308 /; }
+		location /bad { return 400; }
+		location /invalid { return 422; }
+		location /files/ { alias %[1]s/; }
 		location /left { return 302 https://example.org/; }
 	}
 }
@@ -174,6 +177,17 @@ func TestNginx(t *testing.T) {
 		o = options("/")
 		o.URL = "http://" + n.addr
 		fails(t, newSink(t, o), uplinktest.Records(1, 10), "400", "the server wants https")
+	})
+	t.Run("it refuses everything", func(t *testing.T) {
+		for path, status := range map[string]string{"/bad": "400", "/invalid": "422", "/files/nginx.pem": "405"} {
+			f := uplink.NewForwarder(queue(), newSink(t, options(path)), uplink.ForwarderOptions{
+				Decode: decode, MinBackoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond, GiveUp: 100 * time.Millisecond,
+			})
+			has(t, f.Run(t.Context()), "given up", status, n.addr+path)
+			if s := f.Stats(); s.Poisoned != 0 || s.Sent != 0 || s.Up || s.Acknowledged != 0 {
+				t.Errorf("%s: %+v", path, s)
+			}
+		}
 	})
 	t.Run("the server behind it is down", func(t *testing.T) {
 		sink := newSink(t, options("/"))

@@ -16,6 +16,7 @@ type tally struct {
 	pending int
 	failure string
 	after   time.Duration
+	dropped bool // the poison was taken by the server, and dropped there
 }
 
 func (t *tally) refuse(position int, why string) {
@@ -32,6 +33,7 @@ func (t *tally) note(b *batch, from, n int, a *answer) {
 		position := b.position(from + i)
 		switch {
 		case i >= n-a.dropped:
+			t.dropped = true
 			t.refuse(position, fmt.Sprintf("the server has dropped %d data points of %d and does not say which: %s", a.dropped, n, a.remark))
 		case a.verdicts == nil || a.verdicts[i] == accepted:
 			t.acked[position] = true
@@ -57,7 +59,11 @@ func (t *tally) err(server string) error {
 		return err
 	case len(t.poison) > 0:
 		slices.Sort(t.poison)
-		return uplink.Permanent(fmt.Errorf("POST %s: %d of %d records refused: %s", server, len(t.poison), len(t.acked), t.refusal), t.poison...)
+		permanent := uplink.Permanent
+		if t.dropped {
+			permanent = uplink.Dropped
+		}
+		return permanent(fmt.Errorf("POST %s: %d of %d records refused: %s", server, len(t.poison), len(t.acked), t.refusal), t.poison...)
 	}
 	return nil
 }

@@ -15,6 +15,11 @@ import (
 // far it got. Its methods are safe for concurrent use.
 type upload struct {
 	body []byte
+	// over is set when the answer was read. Where that came before all of the body
+	// was sent, net/http may still want to send the rest, but the memory is used for
+	// the next request by then.
+	mu   sync.Mutex
+	over bool
 	// asks says that the server is asked (Expect: 100-continue) whether it wants
 	// the body. net/http sends it anyway after an answer such as 503 that leaves the
 	// connection open: a megabyte for nothing. So reading it is held up as soon as
@@ -68,8 +73,14 @@ func (u *upload) reader() (io.ReadCloser, error) {
 	return &uploadReader{u, bytes.NewReader(u.body)}, nil
 }
 
-// release ends a reader that is held up.
-func (u *upload) release() { u.close2.Do(func() { close(u.done) }) }
+// release ends a reader that is held up, and every other: the body is not read any
+// more.
+func (u *upload) release() {
+	u.mu.Lock()
+	u.over = true
+	u.mu.Unlock()
+	u.close2.Do(func() { close(u.done) })
+}
 
 type uploadReader struct {
 	u *upload
@@ -83,6 +94,11 @@ func (r *uploadReader) Read(b []byte) (int, error) {
 		case <-r.u.done:
 			return 0, errEarly
 		}
+	}
+	r.u.mu.Lock()
+	defer r.u.mu.Unlock()
+	if r.u.over {
+		return 0, errEarly
 	}
 	n, err := r.r.Read(b)
 	r.u.left.Store(int64(r.r.Len()))

@@ -29,6 +29,7 @@ type producer struct {
 	client *kgo.Client // nil while there is none
 	hangUp func()      // closes its connections
 	dials  *dials      // of the client
+	last   *shipment   // that was started and is not waited for, nil if there is none
 	limit  int         // bytes of the largest batch that the brokers take, as far as is known; it only falls
 
 	out outbox

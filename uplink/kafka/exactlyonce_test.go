@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -92,11 +93,12 @@ func decodeFleet(payload []byte, dst []uplink.Record) ([]uplink.Record, error) {
 	return dst, err
 }
 
-// narrator and teller print a line before and after each Send.
+// narrator and teller print a line before and after each Send, and wait before it
+// for who may kill them: he decides how far they are then.
 type narrator struct{ *kafka.TransactionalSink }
 
 func (n narrator) SendAt(ctx context.Context, records []uplink.Record, queue string, position []byte) error {
-	fmt.Println("sends")
+	announce()
 	err := n.TransactionalSink.SendAt(ctx, records, queue, position)
 	fmt.Println("sent", err)
 	return err
@@ -105,11 +107,26 @@ func (n narrator) SendAt(ctx context.Context, records []uplink.Record, queue str
 type teller struct{ *kafka.Sink }
 
 func (t teller) Send(ctx context.Context, records []uplink.Record) error {
-	fmt.Println("sends")
-	err := t.Sink.Send(ctx, records)
-	fmt.Println("sent", err)
-	return err
+	return t.Begin(ctx, records)()
 }
+
+func (t teller) Begin(ctx context.Context, records []uplink.Record) func() error {
+	announce()
+	wait := t.Sink.Begin(ctx, records)
+	return func() error {
+		err := wait()
+		fmt.Println("sent", err)
+		return err
+	}
+}
+
+// announce waits for a byte, or for the end of input.
+func announce() {
+	fmt.Println(announced)
+	os.Stdin.Read(make([]byte, 1))
+}
+
+const announced = "sends"
 
 // killableBroker is a broker that dies and comes back.
 type killableBroker interface {
@@ -192,8 +209,9 @@ func (k killing) run(t *testing.T) (processes int) {
 
 // gateway is a process that forwards.
 type gateway struct {
-	cmd   *exec.Cmd
-	lines *bufio.Scanner
+	cmd     *exec.Cmd
+	proceed io.WriteCloser
+	lines   *bufio.Scanner
 }
 
 func (k killing) start(t *testing.T, dir string) *gateway {
@@ -208,15 +226,28 @@ func (k killing) start(t *testing.T, dir string) *gateway {
 		t.Fatal(err)
 	}
 	cmd.Stderr = os.Stderr
+	proceed, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill() })
-	return &gateway{cmd, bufio.NewScanner(out)}
+	return &gateway{cmd, proceed, bufio.NewScanner(out)}
 }
 
-// next waits for a line; there is none if the process has ended.
-func (g *gateway) next() bool { return g.lines.Scan() }
+// next waits for a line, and lets the process send if that is what it is about to
+// do. There is no line if the process has ended.
+func (g *gateway) next() bool {
+	if !g.lines.Scan() {
+		return false
+	}
+	if g.lines.Text() == announced {
+		g.proceed.Write([]byte{0}) // unless it is dead by now
+	}
+	return true
+}
 
 // kill kills the process and reports whether it was in time.
 func (g *gateway) kill() bool {
@@ -227,6 +258,7 @@ func (g *gateway) kill() bool {
 
 // wait waits for the process's end and returns what it still said.
 func (g *gateway) wait() (rest string, err error) {
+	g.proceed.Close()
 	var text strings.Builder
 	for g.next() {
 		fmt.Fprintln(&text, g.lines.Text())

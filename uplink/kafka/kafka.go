@@ -11,7 +11,8 @@ import (
 	"milepost/uplink"
 )
 
-// Sink sends records to Kafka topics. It implements uplink.Sink.
+// Sink sends records to Kafka topics. It implements uplink.Sink and
+// uplink.Pipelined.
 //
 // The producer is idempotent and waits for all in-sync replicas. Messages have
 // the device as their key, so that a device's are in one partition of a topic and
@@ -41,33 +42,54 @@ func (p *producer) wire() (sent, received uint64) {
 // Send implements uplink.Sink: it returns nil when all in-sync replicas of the
 // partitions have all records.
 func (s *Sink) Send(ctx context.Context, records []uplink.Record) error {
-	p := s.p
-	for from := 0; from < len(records); {
-		if err := ctx.Err(); err != nil {
-			return err
+	return s.Begin(ctx, records)()
+}
+
+// Begin implements uplink.Pipelined.
+func (s *Sink) Begin(ctx context.Context, records []uplink.Record) (wait func() error) {
+	begin := func(from int) (*shipment, error) {
+		if err := ctx.Err(); err != nil || from == len(records) {
+			return nil, err
 		}
-		if err := p.connect(ctx); err != nil {
-			return p.unreachable(ctx, err)
+		if err := s.p.connect(ctx); err != nil {
+			return nil, s.p.unreachable(ctx, err)
 		}
-		d, err := p.produce(ctx, records[from:])
-		switch {
-		case err == nil && len(d.poison) == 0:
-			return nil
-		case err == nil:
-			return p.tooLarge(d.poison, from)
-		case isTooLarge(err) && ctx.Err() == nil && p.shrink(ctx, d):
-			// What comes before the first message that was refused has arrived; what
-			// comes behind it is sent again, so that copies at least are in order.
-			from += d.first
-			continue
-		}
-		p.drop()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return p.explain(err, d)
+		return s.p.start(ctx, records[from:]), nil
 	}
-	return ctx.Err()
+	shipment, err := begin(0)
+	return func() error {
+		for from := 0; shipment != nil; shipment, err = begin(from) {
+			n, again, err := s.p.finish(ctx, shipment, from)
+			if !again {
+				return err
+			}
+			from += n
+		}
+		return err
+	}
+}
+
+// finish waits for a shipment, which begins at the position from. If the rest of
+// it has to be sent again, in other batches, it returns how many records need not.
+func (p *producer) finish(ctx context.Context, s *shipment, from int) (delivered int, again bool, err error) {
+	d, err := s.wait()
+	switch {
+	case s.forsaken:
+		return 0, false, err
+	case err == nil && len(d.poison) == 0:
+		return 0, false, nil
+	case err == nil:
+		return 0, false, p.tooLarge(d.poison, from)
+	case isTooLarge(err) && ctx.Err() == nil && p.shrink(ctx, d):
+		// What comes before the first message that was refused has arrived; what
+		// comes behind it is sent again, so that copies at least are in order.
+		return d.first, true, nil
+	}
+	p.drop()
+	if ctx.Err() != nil {
+		return 0, false, ctx.Err()
+	}
+	return 0, false, p.explain(err, d)
 }
 
 // Close closes the connections.

@@ -55,13 +55,20 @@ func start(t *testing.T, o kafkabroker.Options) (*kafkabroker.Broker, *proxy.Pro
 func harness(t *testing.T, o kafka.Options) uplinktest.Harness {
 	broker, link := start(t, kafkabroker.Options{})
 	o.URL = "kafka://" + link.Addr()
-	o.DialTimeout, o.AckTimeout = time.Second, 500*time.Millisecond
-	sink, err := kafka.New(o)
-	if err != nil {
-		t.Fatal(err)
+	// Where the link is cut, a third of it has to pass each time.
+	o.AckTimeout = 2 * time.Second
+	hasty := o
+	hasty.DialTimeout, hasty.AckTimeout = time.Second, 500*time.Millisecond
+	newSink := func(t *testing.T, o kafka.Options) uplink.Sink {
+		sink, err := kafka.New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sink
 	}
 	return uplinktest.Harness{
-		Sink:     sink,
+		Sink:     newSink(t, o),
+		Hasty:    func(t *testing.T) uplink.Sink { return newSink(t, hasty) },
 		Address:  link.Addr(),
 		Received: func() []uplink.Record { return received(t, broker, o.Encoding, "milepost.records") },
 		Break:    link.Cut, Heal: link.Heal, BreakAfter: link.CutAfter, Stall: link.Stall,

@@ -32,36 +32,95 @@ type delivery struct {
 	problem  error // that kept the rest from being made
 }
 
-// produce makes messages of the records, hands them to the client, and waits until
-// it has delivered all of them or cannot. While the last messages are made, the
-// first are on their way. It returns an error if any was not delivered, but for
-// poison. Then the client may be closed. Extra messages go first.
-func (p *producer) produce(ctx context.Context, records []uplink.Record, extra ...*kgo.Record) (*delivery, error) {
-	d := &delivery{done: make(chan struct{})}
-	d.open.Store(1)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	handed := make(chan struct{})
-	go func(client *kgo.Client) { // Produce blocks while the client's buffer is full
-		defer close(handed)
+// shipment is records on their way: their messages are made and handed to the
+// client beside whoever began it. There may be two, one behind the other.
+type shipment struct {
+	p      *producer
+	client *kgo.Client
+	d      *delivery
+	ctx    context.Context
+	cancel func()
+	handed chan struct{} // closed when all messages are with the client, or never will be
+	// forsaken is set when the one before has failed.
+	forsaken bool
+}
+
+// errBehind is the error of a shipment whose predecessor has failed.
+var errBehind = errors.New("kafka: what was sent before has failed")
+
+// start begins to send records. While the last messages are made, the first are on
+// their way. Extra messages go first. What is behind a shipment that is not waited
+// for yet begins when all of that is with the client, if nothing has failed by
+// then: so messages are in order.
+func (p *producer) start(ctx context.Context, records []uplink.Record, extra ...*kgo.Record) *shipment {
+	s := &shipment{p: p, client: p.client, d: &delivery{done: make(chan struct{})}, handed: make(chan struct{})}
+	s.d.open.Store(1)
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	before := p.last
+	p.last = s
+	go func() { // Produce blocks while the client's buffer is full
+		defer close(s.handed)
+		defer s.d.release()
+		if before != nil {
+			<-before.handed
+			if before.d.troubled() {
+				s.d.problem = errBehind
+				return
+			}
+		}
 		for _, m := range extra {
-			d.open.Add(1)
-			client.Produce(ctx, m, func(m *kgo.Record, err error) {
+			s.d.open.Add(1)
+			s.client.Produce(s.ctx, m, func(m *kgo.Record, err error) {
 				if err != nil {
-					d.fail(m.Topic, 0, err)
+					s.d.fail(m.Topic, 0, err)
 				}
-				d.release()
+				s.d.release()
 			})
 		}
-		p.hand(ctx, client, records, d)
-		d.release()
-		client.Flush(ctx) // without this the last batch waits for company
-	}(p.client)
-	defer func() {
-		cancel()
-		<-handed
-		p.out.chunks.tidy()
+		p.hand(s.ctx, s.client, records, s.d)
 	}()
+	return s
+}
+
+// troubled reports whether anything is known to be amiss. It may be called when
+// all messages are handed over.
+func (d *delivery) troubled() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.failed > 0 || d.problem != nil || len(d.poison) > 0
+}
+
+// wait waits until the client has delivered all messages or cannot. It returns an
+// error if any was not delivered, but for poison. Then the client may be closed.
+func (s *shipment) wait() (d *delivery, err error) {
+	p, d := s.p, s.d
+	last := p.last == s
+	flushed := make(chan struct{})
+	go func() {
+		defer close(flushed)
+		if last { // else what follows fills the last batch, which waits for company
+			<-s.handed
+			s.client.Flush(s.ctx)
+		}
+	}()
+	defer func() {
+		s.cancel()
+		<-s.handed
+		<-flushed
+		switch {
+		case last:
+			p.last = nil
+			p.out.chunks.tidy()
+		case s.forsaken:
+		case err != nil || len(d.poison) > 0:
+			p.last.forsake()
+			p.last = nil
+		}
+	}()
+	if s.forsaken {
+		<-d.done
+		return d, errBehind
+	}
 
 	// Where nothing moves the link is under suspicion; it is convicted sooner if
 	// the client cannot even dial.
@@ -72,9 +131,9 @@ func (p *producer) produce(ctx context.Context, records []uplink.Record, extra .
 		select {
 		case <-d.done:
 			return d, d.result()
-		case <-ctx.Done():
-			p.abandon(cancel, d)
-			return d, ctx.Err()
+		case <-s.ctx.Done():
+			p.abandon(s.cancel, d)
+			return d, s.ctx.Err()
 		case now := <-ticker.C:
 			left := d.open.Load()
 			still := now.Sub(moved)
@@ -82,11 +141,24 @@ func (p *producer) produce(ctx context.Context, records []uplink.Record, extra .
 			case left != before:
 				before, moved = left, now
 			case still >= p.o.AckTimeout, still >= p.o.AckTimeout/3 && p.dials.failure() != nil:
-				p.abandon(cancel, d)
+				p.abandon(s.cancel, d)
 				return d, fmt.Errorf("no progress for %v; the broker or the link is stuck", still.Round(time.Millisecond))
 			}
 		}
 	}
+}
+
+// forsake ends the making of messages behind a failure. Those that are made fail
+// with the client, which is closed for it; without that there are none.
+func (s *shipment) forsake() {
+	s.forsaken = true
+	s.cancel()
+	<-s.handed
+}
+
+// produce sends records and waits for them.
+func (p *producer) produce(ctx context.Context, records []uplink.Record, extra ...*kgo.Record) (*delivery, error) {
+	return p.start(ctx, records, extra...).wait()
 }
 
 // hand makes the messages and hands them over. Once there is poison, the rest is

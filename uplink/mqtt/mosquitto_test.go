@@ -47,12 +47,12 @@ func TestMosquitto(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { link.Close() })
-		sink, err := mqtt.New(mqtt.Options{URL: "mqtt://" + link.Addr(), MaxPayload: 4000, DialTimeout: time.Second, AckTimeout: time.Second})
-		if err != nil {
-			t.Fatal(err)
-		}
+		o := mqtt.Options{URL: "mqtt://" + link.Addr(), MaxPayload: 4000}
+		hasty := o
+		hasty.DialTimeout, hasty.AckTimeout = time.Second, time.Second
 		return uplinktest.Harness{
-			Sink:    sink,
+			Sink:    newSink(t, o),
+			Hasty:   func(t *testing.T) uplink.Sink { return newSink(t, hasty) },
 			Address: link.Addr(),
 			Received: func() []uplink.Record {
 				// What was published before the marker is delivered before it.

@@ -38,13 +38,11 @@ func TestContract(t *testing.T) {
 func harness(t *testing.T, o mqtt.Options) uplinktest.Harness {
 	broker, link := start(t)
 	o.URL = "mqtt://" + link.Addr()
-	o.DialTimeout, o.AckTimeout = 500*time.Millisecond, 500*time.Millisecond
-	sink, err := mqtt.New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	hasty := o
+	hasty.DialTimeout, hasty.AckTimeout = 500*time.Millisecond, 500*time.Millisecond
 	return uplinktest.Harness{
-		Sink:    sink,
+		Sink:    newSink(t, o),
+		Hasty:   func(t *testing.T) uplink.Sink { return newSink(t, hasty) },
 		Address: link.Addr(),
 		Received: func() (records []uplink.Record) {
 			for _, m := range broker.Messages() {

@@ -33,8 +33,10 @@ func (s *Spool) AppendAt(payload []byte, from, until time.Time) (index uint64, e
 		return 0, fmt.Errorf("spool: an entry of %d bytes is too large, %d are allowed", len(payload), MaxEntry)
 	}
 	length, compressed := len(payload), false
-	if c := s.compress(payload); c != nil {
-		payload, compressed = c, true
+	if s.opts.Compression == Zstd {
+		if c := s.compressor.compress(payload); c != nil {
+			payload, compressed = c, true
+		}
 	}
 	s.mu.Lock()
 	index, err = s.appendLocked(payload, compressed, length, times)

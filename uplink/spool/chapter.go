@@ -34,12 +34,21 @@ type chapter struct {
 	size  int64 // written bytes
 	times timeRange
 	lost  []Span // unreadable indexes, ascending, found so far
+	// step is how often it was thinned, until its last index by then, and table
+	// which of its indexes have no entry for that; rigid says that it is not worth
+	// while to thin it any more.
+	step  int
+	until uint64
+	table thinned
+	rigid bool
 	// unreadable is why the segment could not be opened so far, and its size is
 	// not known; attempts counts how often that was tried for a cursor.
 	unreadable error
 	attempts   int
 	damaged    bool // something in it could not be read: it is kept in quarantine
 	removed    bool // released or evicted
+	superseded bool // removed because a thinned one has taken its place
+	busy       bool // a thinned one is just taking its place
 	done       bool // nothing will be appended
 	log        *wal.Log
 	// nextEntry is the next index of tidwall/wal, which counts groups; 0 where
@@ -55,7 +64,9 @@ type chapter struct {
 }
 
 // entries is the number of readable entries, as far as is known.
-func (ch *chapter) entries() uint64 { return ch.last + 1 - ch.base - ch.lostIn(ch.base, ch.last) }
+func (ch *chapter) entries() uint64 {
+	return ch.last + 1 - ch.base - ch.lostIn(ch.base, ch.last) - ch.table.in(ch.base, ch.last)
+}
 
 // lostIn is how many indexes between from and to are known to be unreadable.
 func (ch *chapter) lostIn(from, to uint64) (n uint64) {
@@ -67,14 +78,15 @@ func (ch *chapter) lostIn(from, to uint64) (n uint64) {
 	return n
 }
 
-// lostAt returns the unreadable span, as far as is known, that an index is in.
+// lostAt returns the span without entries, unreadable ones as far as is known or
+// thinned, that an index is in.
 func (ch *chapter) lostAt(index uint64) (Span, bool) {
 	for _, l := range ch.lost {
 		if l.From <= index && index <= l.To {
 			return l, true
 		}
 	}
-	return Span{}, false
+	return ch.table.at(index)
 }
 
 func (ch *chapter) segment() string { return filepath.Join(ch.path, ch.name) }
@@ -119,8 +131,12 @@ const nameDigits = 20
 // maxIndex is larger than any index.
 const maxIndex = math.MaxInt64
 
-// chapterName is the first index; and where indexes were set aside before it,
-// the last one before those.
+// maxSteps is how often a chapter can be thinned.
+const maxSteps = 9
+
+// chapterName is the first index; where indexes were set aside before it, the
+// last one before those; and of a thinned chapter its last index and how often it
+// was thinned.
 func chapterName(base, after uint64) string {
 	if after == base-1 {
 		return segmentName(base)
@@ -128,19 +144,33 @@ func chapterName(base, after uint64) string {
 	return segmentName(base) + ".after." + segmentName(after)
 }
 
-func parseChapterName(name string) (base, after uint64, ok bool) {
+func thinnedName(base, after, until uint64, step int) string {
+	return chapterName(base, after) + ".thinned." + segmentName(until) + "." + strconv.Itoa(step)
+}
+
+// parseChapterName makes a chapter of a name, without its files.
+func parseChapterName(name string) (ch chapter, ok bool) {
+	name, thin, isThin := strings.Cut(name, ".thinned.")
 	first, rest, marked := strings.Cut(name, ".after.")
-	base, ok = parseIndex(first)
-	if !ok || base == 0 {
-		return 0, 0, false
+	ch.base, ok = parseIndex(first)
+	if !ok || ch.base == 0 {
+		return ch, false
 	}
-	after = base - 1
+	ch.after = ch.base - 1
 	if marked {
-		if after, ok = parseIndex(rest); !ok || after >= base-1 {
-			return 0, 0, false
+		if ch.after, ok = parseIndex(rest); !ok || ch.after >= ch.base-1 {
+			return ch, false
 		}
 	}
-	return base, after, true
+	if isThin {
+		until, step, _ := strings.Cut(thin, ".")
+		ch.until, ok = parseIndex(until)
+		if !ok || ch.until < ch.base || len(step) != 1 || step[0] < '1' || step[0] > '0'+maxSteps {
+			return ch, false
+		}
+		ch.step = int(step[0] - '0')
+	}
+	return ch, true
 }
 
 func parseIndex(s string) (uint64, bool) {
@@ -272,9 +302,5 @@ func (ch *chapter) rewrite(fsys fileSystem, size int64) (lost []Span, err error)
 		return nil, err
 	}
 	found := scanSegment(data, ch.base, ch.last, nil)
-	lost = found.lost
-	if found.last < ch.last {
-		lost = append(lost, Span{found.last + 1, ch.last})
-	}
-	return lost, writeFile(fsys, ch.segment(), data)
+	return found.lostTo(ch.last), writeFile(fsys, ch.segment(), data)
 }

@@ -47,19 +47,25 @@ var decoders = sync.Pool{New: func() any {
 	return d
 }}
 
+// compressor compresses one entry after the other. It is for one goroutine.
+type compressor struct {
+	encoder *zstd.Encoder
+	buffer  []byte
+}
+
 // compress returns the payload of a compressed entry, or nil if that would not
 // be smaller. The result is valid until the next call.
-func (s *Spool) compress(payload []byte) []byte {
-	if s.opts.Compression != Zstd || len(payload) < 32 {
+func (c *compressor) compress(payload []byte) []byte {
+	if len(payload) < 32 {
 		return nil
 	}
-	if s.encoder == nil {
-		s.encoder = newEncoder()
+	if c.encoder == nil {
+		c.encoder = newEncoder()
 	}
-	b := binary.AppendUvarint(s.compressed[:0], uint64(len(payload)))
-	b = s.encoder.EncodeAll(payload, b)
-	if s.compressed = b; cap(b) > maxIdleBuffer {
-		s.compressed = nil
+	b := binary.AppendUvarint(c.buffer[:0], uint64(len(payload)))
+	b = c.encoder.EncodeAll(payload, b)
+	if c.buffer = b; cap(b) > maxIdleBuffer {
+		c.buffer = nil
 	}
 	if len(b) >= len(payload) {
 		return nil

@@ -50,6 +50,7 @@ type Cursor struct {
 	// Where the entry groupNext begins in the group with the index inGroup first.
 	inGroup, groupNext uint64
 	groupAt            int
+	mark               bool // an entry is to be noted before it is returned
 }
 
 // Cursor opens the cursor of that name; a new one begins where from says. Names

@@ -381,7 +381,7 @@ func TestSlotIsTorn(t *testing.T) {
 func TestNewerFormatIsLeftAlone(t *testing.T) {
 	dir := memoryDir(t)
 	writeSpool(t, dir, false)
-	m := newMeta().encode()
+	m := newMeta().encode(formatVersion)
 	m[8] = formatVersion + 1
 	m = append(m[:len(m)-4], "of the future"...)
 	m = appendSum(m)

@@ -68,8 +68,9 @@ type record struct {
 	// record is an entry.
 	group int
 	times timeRange // of a group
-	// compressed says that the payload is that of a compressed entry.
-	compressed bool
+	// compressed says that the payload is that of a compressed entry; table, that
+	// it is the list of a thinned chapter and no entry.
+	compressed, table bool
 	// cause says what is wrong with a record that is not whole, or why a whole
 	// one cannot be read.
 	cause string
@@ -134,7 +135,8 @@ func parseRecord(b []byte) (rec record, size int, v verdict) {
 		return rec, size, bad
 	}
 	rec.compressed = frame[2] == compressedVersion && frame[3] == kindCompressed
-	if !rec.compressed && (frame[2] != frameVersion || frame[3] != kindEntry) {
+	rec.table = frame[2] == tableVersion && frame[3] == kindTable
+	if !rec.compressed && !rec.table && (frame[2] != frameVersion || frame[3] != kindEntry) {
 		rec.cause = fmt.Sprintf("a record of version %d, kind %d needs a newer milepost", frame[2], frame[3])
 	}
 	rec.payload = frame[frameHeader:]

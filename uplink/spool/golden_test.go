@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -29,7 +30,7 @@ func openGolden(t *testing.T, name string, check func(*Spool)) {
 		check(s)
 		mustClose(t, s)
 		m, err := readMeta(disk{}, filepath.Join(dir, "meta"))
-		if err != nil || m.version != formatVersion || m.id != s.ID() {
+		if err != nil || m.version != plainVersion || m.id != s.ID() {
 			t.Errorf("%+v, %v", m, err)
 		}
 	}
@@ -121,3 +122,63 @@ func TestGolden2(t *testing.T) {
 		}
 	})
 }
+
+// TestGolden3 opens the spool that version 3 wrote: of forty entries some were
+// merged, by fives and by twenty-fives, one of them was returned before, and the
+// newest are as they were appended.
+func TestGolden3(t *testing.T) {
+	golden := filepath.Join("testdata", "v3")
+	opts := Options{Sync: SyncNever, ChapterBytes: 1024, Thin: thinTest}
+	if *update {
+		if err := os.RemoveAll(golden); err != nil {
+			t.Fatal(err)
+		}
+		opts := opts
+		opts.MaxBytes = 5500
+		s := mustOpen(t, golden, opts)
+		sink := mustCursor(t, s, "sink", Oldest)
+		for n := uint64(1); n <= 40; n++ {
+			mustAppend(t, s, payloadOf(n))
+			if n == 13 {
+				sink.Seek(13)
+				if _, err := sink.TryNext(nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := errors.Join(s.Sync(), s.thinOut()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mustClose(t, s)
+		for _, empty := range []string{"LOCK", "quarantine", "trash"} {
+			os.Remove(filepath.Join(golden, empty))
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "spool")
+	copyTree(t, dir, golden)
+	for range 2 {
+		verifyClean(t, dir)
+		s := mustOpen(t, dir, opts)
+		if r := s.Report(); r.Created || r.Unclean || len(r.Findings)+len(r.Missing) > 0 {
+			t.Errorf("%+v", r)
+		}
+		c := mustCursor(t, s, "sink", Newest)
+		if n := checkThinned(t, s, c, 1, 40, nil); n != goldenEntries {
+			t.Errorf("%d entries", n)
+		}
+		c.Seek(13)
+		if e, err := c.TryNext(nil); err != nil || e.Index != 13 || string(e.Payload) != string(payloadOf(13)) {
+			t.Errorf("%+v, %v", e, err)
+		}
+		if st := checkBalance(t, s).Cursors[0]; st.Pending != goldenEntries || st.Thinned != 40-goldenEntries {
+			t.Errorf("%+v", st)
+		}
+		mustClose(t, s)
+		if m, err := readMeta(disk{}, filepath.Join(dir, "meta")); err != nil || m.version != formatVersion {
+			t.Errorf("%+v, %v", m, err)
+		}
+	}
+}
+
+// goldenEntries are left of the forty.
+const goldenEntries = 15

@@ -31,9 +31,14 @@ type highWater struct {
 	// The times of the oldest and the newest evicted entry, in ns since 1970; 0
 	// for none.
 	evictedFrom, evictedUntil int64
+
+	// Entries that were merged into others, the bytes saved by that, and the times
+	// of the oldest and the newest entry of their chapters.
+	thinnedEntries, thinnedBytes uint64
+	thinnedFrom, thinnedUntil    int64
 }
 
-const highWaterVersion = 2
+const highWaterVersion = 3
 
 // maxHoles is as many as fit into a slot, with room for later fields.
 const maxHoles = 200
@@ -46,7 +51,8 @@ const reserveBlock = 4096
 // unsynced), then the numbers in the
 // order of the fields, u64 each; from version 2 on also those behind quarantined,
 // the number of holes u64 and
-// the holes, first and last index u64 each. What a later version appends is
+// the holes, first and last index u64 each; from version 3 on the four numbers
+// about what was thinned. What a later version appends is
 // ignored.
 func (h highWater) encode() []byte {
 	var flags uint64
@@ -59,7 +65,8 @@ func (h highWater) encode() []byte {
 	b := appendNumbers(nil, highWaterVersion, flags, h.last, h.after, h.next, h.reserved, h.removedTo,
 		h.evictedTo, h.evictedEntries, h.evictedBytes, h.quarantined)
 	b = appendNumbers(b, h.discarded, uint64(h.evictedFrom), uint64(h.evictedUntil))
-	return appendSpans(b, h.holes)
+	b = appendSpans(b, h.holes)
+	return appendNumbers(b, h.thinnedEntries, h.thinnedBytes, uint64(h.thinnedFrom), uint64(h.thinnedUntil))
 }
 
 func parseHighWater(b []byte) (highWater, error) {
@@ -75,6 +82,10 @@ func parseHighWater(b []byte) (highWater, error) {
 		h.discarded = f.uint64()
 		h.evictedFrom, h.evictedUntil = int64(f.uint64()), int64(f.uint64())
 		h.holes = f.spans(0, maxHoles)
+	}
+	if version > 2 {
+		h.thinnedEntries, h.thinnedBytes = f.uint64(), f.uint64()
+		h.thinnedFrom, h.thinnedUntil = int64(f.uint64()), int64(f.uint64())
 	}
 	if !f.ok || h.after >= h.next || h.next > h.reserved+1 || h.evictedTo > h.removedTo || h.removedTo >= h.next {
 		return highWater{}, fmt.Errorf("high-water: its numbers contradict one another: %w", errDamaged)

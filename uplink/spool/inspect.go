@@ -31,8 +31,12 @@ type ChapterInfo struct {
 	Bytes       int64
 	From, Until time.Time // of its entries, as AppendAt was given them; zero if nothing is known
 	Missing     []Span    // indexes that should be in it and are not readable
-	Skipped     Span      // indexes set aside before it; zero if there are none
-	Findings    []Finding
+	// Thinned is how many of its indexes have no entry any more, as that was
+	// merged into another one, and Step how often the chapter was thinned.
+	Thinned  uint64
+	Step     int
+	Skipped  Span // indexes set aside before it; zero if there are none
+	Findings []Finding
 }
 
 // CursorInfo describes one cursor as it stands on disk.
@@ -41,6 +45,7 @@ type CursorInfo struct {
 	Start, Acked                            uint64
 	Done                                    []Span // acknowledged beyond Acked
 	Acknowledged, Evicted, Missing, Skipped uint64
+	Thinned                                 uint64
 	Note                                    []byte
 }
 
@@ -99,7 +104,7 @@ func inspect(dir string) (info Info, findings []Finding, err error) {
 			find(name, cause(err))
 			continue
 		}
-		info.Cursors = append(info.Cursors, CursorInfo{p.name, p.start, p.acked, p.accounted.islands, p.acknowledged, p.evicted, p.missing, p.skipped, p.note})
+		info.Cursors = append(info.Cursors, CursorInfo{p.name, p.start, p.acked, p.accounted.islands, p.acknowledged, p.evicted, p.missing, p.skipped, p.thinned, p.note})
 	}
 	chapters, strange, later, err := readChapters(dir)
 	if err != nil {
@@ -139,6 +144,7 @@ func readChapters(dir string) (chapters []*chapter, strange []string, water high
 	if value, _, err := readSlots(disk{}, filepath.Join(dir, "high-water")); err == nil {
 		water, _ = parseHighWater(value)
 	}
+	chapters, _ = supersede(chapters)
 	chapters = slices.DeleteFunc(chapters, func(ch *chapter) bool {
 		_, hole := water.hole(ch.base)
 		return hole
@@ -155,7 +161,7 @@ func readChapters(dir string) (chapters []*chapter, strange []string, water high
 // inspectChapter reads a chapter. It reports false if the chapter is gone,
 // which is what happens to chapters.
 func inspectChapter(ch *chapter, newest bool, visit func(int64, record) bool) (ChapterInfo, bool) {
-	ci := ChapterInfo{Name: filepath.Base(ch.path)}
+	ci := ChapterInfo{Name: filepath.Base(ch.path), Step: ch.step}
 	if ch.after+1 < ch.base {
 		ci.Skipped = Span{ch.after + 1, ch.base - 1}
 	}
@@ -187,6 +193,7 @@ func inspectChapter(ch *chapter, newest bool, visit func(int64, record) bool) (C
 	})
 	ci.Findings = append(ci.Findings, unreadable...)
 	found.entries -= uint64(len(unreadable))
+	ci.Thinned = found.table.in(ch.base, maxIndex)
 	ci.From, ci.Until = found.times.times()
 	ci.Bytes, ci.Entries, ci.Missing = int64(len(data)), found.entries, slices.Clone(found.lost)
 	for _, d := range found.damage {
@@ -199,7 +206,7 @@ func inspectChapter(ch *chapter, newest bool, visit func(int64, record) bool) (C
 		}
 	}
 	if !newest && found.last < ch.last {
-		ci.Missing = append(ci.Missing, Span{found.last + 1, ch.last})
+		ci.Missing = slices.Clone(found.lostTo(ch.last))
 	}
 	for _, l := range ci.Missing {
 		ci.Findings = append(ci.Findings, Finding{chapterFile(ch), -1, fmt.Sprintf("entries %d to %d are missing", l.From, l.To), false})
@@ -225,7 +232,7 @@ func Scan(dir string) iter.Seq2[Entry, error] {
 		for i, ch := range chapters {
 			expected, stop := ch.base, false
 			_, ok := inspectChapter(ch, i == len(chapters)-1, func(_ int64, rec record) bool {
-				missing += rec.index - expected
+				missing += rec.index - expected - ch.table.in(expected, rec.index)
 				expected = rec.index + 1
 				stop = !yield(Entry{rec.index, rec.payload, missing}, nil)
 				missing = 0
@@ -235,7 +242,7 @@ func Scan(dir string) iter.Seq2[Entry, error] {
 				return
 			}
 			if ok && ch.last >= expected {
-				missing += ch.last + 1 - expected
+				missing += ch.last + 1 - expected - ch.table.in(expected, ch.last)
 			}
 		}
 	}

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// The file meta says what the directory is. It is written once.
+// The file meta says what the directory is. It is written once, and again when
+// the spool gets a later version.
 //
 //	┌────────────┬─────────┬──────────┬───────────┬──────────┐
 //	│ "msspool\n"│ version │    ID    │  created  │ CRC-32C  │
@@ -20,8 +21,11 @@ import (
 // ends with the checksum of all that stands before it.
 const (
 	metaMagic     = "msspool\n"
-	formatVersion = 2
-	metaBytes     = 8 + 4 + 16 + 8 + 4
+	formatVersion = 3
+	// plainVersion is what a spool has that was never thinned: an older program
+	// can go on with it.
+	plainVersion = 2
+	metaBytes    = 8 + 4 + 16 + 8 + 4
 )
 
 // ErrNewer says that a newer milepost wrote the spool. Nothing is changed then.
@@ -39,9 +43,9 @@ func newMeta() meta {
 	return m
 }
 
-func (m meta) encode() []byte {
+func (m meta) encode(version uint32) []byte {
 	b := append(make([]byte, 0, metaBytes), metaMagic...)
-	b = binary.LittleEndian.AppendUint32(b, formatVersion)
+	b = binary.LittleEndian.AppendUint32(b, version)
 	b = append(b, m.id[:]...)
 	b = binary.LittleEndian.AppendUint64(b, uint64(m.created.UnixNano()))
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))

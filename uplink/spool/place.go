@@ -10,9 +10,9 @@ import (
 // place is a cursor as it stands on disk, in a slot file of its name. It is
 // guarded by Spool.mu, but for slots, which belong to who holds Spool.syncing.
 //
-// Each index from start on that is accounted for is counted in one of the four
+// Each index from start on that is accounted for is counted in one of the five
 // sums; the others are pending. So at any time
-// next - start = acknowledged + evicted + missing + skipped + pending.
+// next - start = acknowledged + evicted + missing + skipped + thinned + pending.
 type place struct {
 	name  string
 	start uint64 // the first index that concerns it
@@ -21,6 +21,7 @@ type place struct {
 	acked                                   uint64
 	accounted                               reach // the indexes in the sums
 	acknowledged, evicted, missing, skipped uint64
+	thinned                                 uint64
 	note                                    []byte
 
 	open      bool
@@ -32,7 +33,7 @@ type place struct {
 	wake      chan struct{}
 }
 
-const placeVersion = 2
+const placeVersion = 3
 
 func newPlace(name string) *place { return &place{name: name, wake: make(chan struct{}, 1)} }
 
@@ -43,11 +44,12 @@ func (p *place) begin(at uint64) {
 // The value: version u64, then start, acked, the floor of accounted,
 // acknowledged, evicted, missing, skipped and the length of the note, u64 each,
 // and the note. From version 2 on, the number of islands u64 and the islands,
-// first and last index u64 each.
+// first and last index u64 each. From version 3 on, the number of thinned indexes
+// u64.
 func (p *place) encode() []byte {
 	b := appendNumbers(nil, placeVersion, p.start, p.acked, p.accounted.floor,
 		p.acknowledged, p.evicted, p.missing, p.skipped, uint64(len(p.note)))
-	return appendSpans(append(b, p.note...), p.accounted.islands)
+	return appendNumbers(appendSpans(append(b, p.note...), p.accounted.islands), p.thinned)
 }
 
 func (p *place) decode(b []byte) error {
@@ -64,6 +66,9 @@ func (p *place) decode(b []byte) error {
 	p.accounted.islands = nil
 	if version > 1 {
 		p.accounted.islands = f.spans(p.accounted.floor, MaxSpans)
+	}
+	if p.thinned = 0; version > 2 {
+		p.thinned = f.uint64()
 	}
 	if !f.ok || p.start == 0 || p.acked > p.accounted.floor || p.accounted.floor+1 < p.start || p.accounted.floor >= maxIndex {
 		return fmt.Errorf("cursor: its numbers contradict one another: %w", errDamaged)

@@ -73,7 +73,11 @@ func (q *Quota) makeRoom(s *Spool) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.usedLocked()+s.opts.ChapterBytes > q.maxBytes {
-		if !q.evictLocked(s.opts.Priority) {
+		evicted, busy := q.evictLocked(s.opts.Priority)
+		if busy {
+			break // There is more room in a moment.
+		}
+		if !evicted {
 			return ErrQuota
 		}
 	}
@@ -83,9 +87,46 @@ func (q *Quota) makeRoom(s *Spool) error {
 	return nil
 }
 
+// tight tells the spools that room may have to be made by thinning.
+func (q *Quota) tight() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, s := range q.spools {
+		if s.handed != nil {
+			notify(s.tight)
+		}
+	}
+}
+
+// isThinning reports whether a less important spool than s has anything to thin.
+func (q *Quota) isThinning(s *Spool) bool {
+	q.mu.Lock()
+	before := q.spools[:max(0, slices.Index(q.spools, s))]
+	before = slices.Clone(before)
+	q.mu.Unlock()
+	return slices.ContainsFunc(before, func(o *Spool) bool {
+		if o.handed == nil || o.opts.Priority >= s.opts.Priority {
+			return false
+		}
+		inputs, _ := o.pick()
+		return len(inputs) > 0
+	})
+}
+
+// thinned tells the more important spools that s has thinned what it could.
+func (q *Quota) thinned(s *Spool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, o := range q.spools {
+		if o.handed != nil && o.opts.Priority > s.opts.Priority {
+			notify(o.tight)
+		}
+	}
+}
+
 // evictLocked evicts one chapter of a spool that is not more important than
-// most.
-func (q *Quota) evictLocked(most int) bool {
+// most. It reports busy where that is just being thinned instead.
+func (q *Quota) evictLocked(most int) (evicted, busy bool) {
 	var victim *Spool
 	var oldest int64
 	for _, s := range q.spools {
@@ -105,14 +146,17 @@ func (q *Quota) evictLocked(most int) bool {
 		s.mu.Unlock()
 	}
 	if victim == nil {
-		return false
+		return false, false
 	}
 	victim.mu.Lock()
 	defer victim.mu.Unlock()
+	if len(victim.chapters) > 0 && victim.chapters[0].busy {
+		return false, true
+	}
 	// It may have been released meanwhile, which is as good.
 	if len(victim.chapters) > 0 && victim.chapters[0].done {
 		victim.evictOldestLocked()
 		notify(victim.urgent)
 	}
-	return true
+	return true, false
 }

@@ -226,7 +226,7 @@ func TestQuotaOrder(t *testing.T) {
 			before[name] = s.Stats().Chapters
 		}
 		quota.mu.Lock()
-		if done := quota.evictLocked(1); done != (want != "") {
+		if done, _ := quota.evictLocked(1); done != (want != "") {
 			t.Errorf("%d: evicted: %t", i, done)
 		}
 		quota.mu.Unlock()

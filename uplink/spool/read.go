@@ -52,6 +52,9 @@ func (c *Cursor) TryNext(dst []byte) (Entry, error) {
 	for {
 		var e Entry
 		ch, size, last, err := c.locate(dst, &e)
+		if e.Index != 0 && c.mark {
+			c.s.hand(e.Index)
+		}
 		if err != nil || e.Index != 0 {
 			return e, err
 		}
@@ -68,6 +71,9 @@ func (c *Cursor) TryNext(dst []byte) (Entry, error) {
 			c.s.mu.Lock()
 			ch.damaged = true
 			c.s.mu.Unlock()
+			continue
+		}
+		if !c.hand(ch, rec.index) {
 			continue
 		}
 		e = Entry{Index: rec.index, Payload: payload, Missing: c.gone}
@@ -128,10 +134,8 @@ func (c *Cursor) locate(dst []byte, e *Entry) (ch *chapter, size int64, last uin
 		}
 		return nil, 0, 0, ErrNone
 	}
-	for _, l := range ch.lost {
-		if l.From <= c.next && c.next <= l.To {
-			c.skipLocked(l.To + 1)
-		}
+	for l, ok := ch.lostAt(c.next); ok; l, ok = ch.lostAt(c.next) {
+		c.skipLocked(l.To + 1)
 	}
 	return ch, ch.size, ch.last, nil
 }
@@ -162,6 +166,7 @@ func (c *Cursor) readMemoryLocked(g *group, dst []byte, e *Entry) error {
 			return err
 		}
 		*e = Entry{Index: rec.index, Payload: payload, Missing: c.gone}
+		c.mark = !c.s.handLocked(rec.index)
 		c.next, c.gone = rec.index+1, 0
 		c.inGroup, c.groupAt, c.groupNext = g.base, at, c.next
 		return nil
@@ -178,6 +183,27 @@ func (c *Cursor) skipLocked(to uint64) {
 		c.gone += t.evicted + t.missing
 	}
 	c.next = to
+}
+
+// hand notes that an entry of a chapter is about to be returned. It reports false
+// where a thinned chapter has taken the place of that one: the entry has to be
+// read again, there.
+func (c *Cursor) hand(ch *chapter, index uint64) bool {
+	s := c.s
+	s.mu.Lock()
+	for overlaps(s.thinning, Span{index, index}) && !s.closed {
+		s.room.Wait()
+	}
+	if ch.superseded {
+		s.mu.Unlock()
+		return false
+	}
+	known := s.handLocked(index)
+	s.mu.Unlock()
+	if !known {
+		s.hand(index)
+	}
+	return true
 }
 
 // readRecord reads the record with the index c.next. The index 0 says that it
@@ -268,11 +294,10 @@ func (c *Cursor) salvage(ch *chapter, size int64, last uint64) (record, error) {
 		d := found.damage[0]
 		cause = fmt.Sprintf("offset %d: %s", d.offset, d.cause)
 	}
-	lost := found.lost
-	if found.last < last {
-		lost = append(lost, Span{found.last + 1, last})
-	}
-	c.lose(ch, cause, lost...)
+	c.s.mu.Lock()
+	ch.table = found.table // should it not have been readable before
+	c.s.mu.Unlock()
+	c.lose(ch, cause, found.lostTo(last)...)
 	c.s.mu.Lock()
 	ch.damaged = ch.damaged || len(found.damage) > 0
 	c.s.mu.Unlock()

@@ -35,6 +35,7 @@ func (s *Spool) recover() error {
 			return err
 		}
 	}
+	s.fs.RemoveAll(s.thinDir()) // It was not finished, so nothing depends on it.
 	s.recoverNext()
 	// What a crash left in the trash was to be removed anyway.
 	if left, err := s.fs.ReadDir(s.trashDir()); err == nil {
@@ -81,6 +82,7 @@ func (s *Spool) recover() error {
 			p.dirty = true
 		}
 	}
+	s.recoverHanded()
 	s.resumeChapter()
 	for _, ch := range s.chapters {
 		s.report.Entries += ch.entries()
@@ -97,7 +99,7 @@ func (s *Spool) recover() error {
 	if !known {
 		s.meta = newMeta()
 	}
-	if err := s.writeMeta(); err != nil {
+	if err := s.writeMeta(plainVersion); err != nil {
 		s.findFault("meta", err)
 	}
 	s.boundQuarantine()
@@ -116,16 +118,16 @@ func (s *Spool) recover() error {
 	return nil
 }
 
-// writeMeta writes the file meta where it is missing or of an older version. If
-// that fails, the next sync tries again.
-func (s *Spool) writeMeta() error {
-	if s.meta.version == formatVersion {
+// writeMeta writes the file meta where it is missing or of an older version than
+// the one wanted. If that fails, the next sync tries again.
+func (s *Spool) writeMeta(version uint32) error {
+	if s.meta.version >= version {
 		return nil
 	}
-	if err := writeFile(s.fs, filepath.Join(s.dir, "meta"), s.meta.encode()); err != nil {
+	if err := writeFile(s.fs, filepath.Join(s.dir, "meta"), s.meta.encode(version)); err != nil {
 		return fmt.Errorf("spool: writing meta: %w", err)
 	}
-	s.meta.version = formatVersion
+	s.meta.version = version
 	return nil
 }
 
@@ -201,6 +203,7 @@ func (s *Spool) recoverWater() (w highWater, intact bool) {
 	value, write, err := readSlots(s.fs, name)
 	if err == nil {
 		w, err = parseHighWater(value)
+		s.olderRun = valueVersion(value) < highWaterVersion
 	}
 	if err != nil {
 		w, write = highWater{next: 1}, 0
@@ -210,6 +213,25 @@ func (s *Spool) recoverWater() (w highWater, intact bool) {
 	}
 	s.waterSlots = &slotFile{fs: s.fs, name: name, write: write}
 	return w, err == nil
+}
+
+// recoverHanded finds out which entries may have been returned. A run that did
+// not note it leaves no file behind that says otherwise.
+func (s *Spool) recoverHanded() {
+	name := filepath.Join(s.dir, "handed")
+	if s.opts.Thin == nil {
+		if s.fs.Remove(name) == nil {
+			s.fs.SyncDir(s.dir)
+		}
+		return
+	}
+	s.handed = &handed{fs: s.fs, name: name}
+	if s.olderRun {
+		s.fs.Remove(name)
+	}
+	if err := s.handed.load(s.next - 1); err != nil {
+		s.setAsideFile("handed", err)
+	}
 }
 
 // recoverCursors reads all cursors and returns the highest index that one has
@@ -231,6 +253,7 @@ func (s *Spool) recoverCursors() (acked uint64, err error) {
 		value, write, err := readSlots(s.fs, name)
 		if err == nil {
 			err = p.decode(value)
+			s.olderRun = s.olderRun || valueVersion(value) < placeVersion
 		}
 		if err != nil {
 			s.setAsideFile(filepath.Join("cursors", f.Name()), err)

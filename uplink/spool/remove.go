@@ -53,7 +53,7 @@ func (s *Spool) evictLocked(more int64) {
 	if s.opts.MaxBytes <= 0 {
 		return
 	}
-	for len(s.chapters) > 0 && s.chapters[0] != s.current && s.bytes+more > s.opts.MaxBytes {
+	for len(s.chapters) > 0 && s.chapters[0] != s.current && !s.chapters[0].busy && s.bytes+more > s.opts.MaxBytes {
 		s.evictOldestLocked()
 	}
 }

@@ -17,6 +17,10 @@ func (s *Spool) recoverChapters() (used uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	found, old := supersede(found)
+	for _, ch := range old {
+		s.trash = append(s.trash, &removal{ch: ch, to: "trash"})
+	}
 	found = slices.DeleteFunc(found, func(ch *chapter) bool {
 		_, hole := s.water.hole(ch.base)
 		if hole {
@@ -113,17 +117,18 @@ func listChapters(fsys fileSystem, dir string) (chapters []*chapter, strange []s
 		return nil, nil, err
 	}
 	for _, e := range entries {
-		base, after, ok := parseChapterName(e.Name())
+		named, ok := parseChapterName(e.Name())
 		if !ok || !e.IsDir() {
 			strange = append(strange, e.Name())
 			continue
 		}
-		ch := &chapter{path: filepath.Join(dir, e.Name()), base: base, after: after, last: base - 1, size: -1, done: true, named: true, placed: true}
+		ch := &named
+		ch.path, ch.last, ch.size, ch.done, ch.named, ch.placed = filepath.Join(dir, e.Name()), ch.base-1, -1, true, true, true
 		// Up to version 1 a segment was named after its first index.
 		ch.name = segmentName(1)
 		f, err := fsys.OpenFile(ch.segment(), os.O_RDONLY, 0)
 		if errors.Is(err, fs.ErrNotExist) {
-			ch.name = segmentName(base)
+			ch.name = segmentName(ch.base)
 			f, err = fsys.OpenFile(ch.segment(), os.O_RDONLY, 0)
 		}
 		if err == nil {
@@ -133,6 +138,9 @@ func listChapters(fsys fileSystem, dir string) (chapters []*chapter, strange []s
 			} else {
 				ch.unreadable = cmp.Or(err, errNoFile)
 			}
+			if ch.step > 0 && ch.unreadable == nil {
+				ch.readTable(f)
+			}
 			f.Close()
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			ch.unreadable = err
@@ -140,7 +148,7 @@ func listChapters(fsys fileSystem, dir string) (chapters []*chapter, strange []s
 		chapters = append(chapters, ch)
 	}
 	slices.SortFunc(chapters, func(a, b *chapter) int {
-		return cmp.Or(cmp.Compare(a.base, b.base), cmp.Compare(a.after, b.after))
+		return cmp.Or(cmp.Compare(a.base, b.base), cmp.Compare(a.after, b.after), cmp.Compare(a.step, b.step))
 	})
 	return chapters, strange, nil
 }
@@ -194,7 +202,7 @@ func (s *Spool) repairNewest(ch *chapter) (seen uint64, err error) {
 		return found.seen, nil
 	}
 	ch.last, ch.size, ch.lost = found.last, int64(len(data)), found.lost
-	ch.times = found.times
+	ch.times, ch.table = found.times, found.table
 	if found.groups >= 0 {
 		ch.nextEntry = ch.firstEntry() + uint64(found.groups)
 	}
@@ -269,7 +277,7 @@ func (s *Spool) resumeChapter() {
 	}
 	ch := s.chapters[n-1]
 	files, err := s.fs.ReadDir(ch.path)
-	if err != nil || len(files) != 1 || ch.nextEntry == 0 || ch.damaged || len(ch.lost) > 0 || ch.last+1 != s.next || ch.size >= s.opts.ChapterBytes {
+	if err != nil || len(files) != 1 || ch.step > 0 || ch.nextEntry == 0 || ch.damaged || len(ch.lost) > 0 || ch.last+1 != s.next || ch.size >= s.opts.ChapterBytes {
 		return
 	}
 	if ch.file == nil {

@@ -32,6 +32,22 @@ type segment struct {
 	// open it.
 	groups int
 	times  timeRange // of its groups
+	table  thinned   // of a thinned chapter
+}
+
+// reach moves last up to an index: what is between is lost, unless it was
+// thinned.
+func (s *segment) reach(index uint64) {
+	s.lost = s.table.without(s.lost, Span{s.last + 1, index})
+	s.last = index
+}
+
+// lostTo returns what is not readable up to an index, behind last as well.
+func (s *segment) lostTo(index uint64) []Span {
+	if s.last >= index {
+		return s.lost
+	}
+	return s.table.without(s.lost, Span{s.last + 1, index})
 }
 
 // scanSegment reads all records of a segment whose first index is base, up to
@@ -46,6 +62,11 @@ func scanSegment(data []byte, base, limit uint64, visit func(offset int64, rec r
 	allowance := 16*int64(len(data)) + 1<<20
 	groupEnd, torn := 0, false // of tidwall/wal's last entry
 	defer func() {
+		// What was thinned behind the last entry is accounted for.
+		if n := len(found.table.spans); n > 0 && found.table.spans[n-1].From <= found.last+1 {
+			found.last = min(limit, max(found.last, found.table.spans[n-1].To))
+			found.seen = max(found.seen, found.last)
+		}
 		if torn || len(found.damage) > 0 || groupEnd != len(data) {
 			found.groups = -1
 		}
@@ -68,9 +89,17 @@ func scanSegment(data []byte, base, limit uint64, visit func(offset int64, rec r
 			found.end = int64(offset)
 			continue
 		}
-		if v == whole && rec.index > found.last {
+		if v == whole && rec.table && found.last == base-1 {
+			if found.table, rec.cause = parseTable(rec.payload, base); rec.cause != "" {
+				found.damage = append(found.damage, damage{int64(offset), int64(offset + size), rec.cause})
+			}
+			offset += size
+			found.end = int64(offset)
+			continue
+		}
+		if v == whole && rec.index > found.last && !rec.table {
 			if rec.index > found.last+1 {
-				found.lost = append(found.lost, Span{found.last + 1, rec.index - 1})
+				found.reach(rec.index - 1)
 			}
 			found.last, found.seen = rec.index, max(found.seen, rec.index)
 			if rec.cause != "" {
@@ -131,7 +160,7 @@ func findRecord(data []byte, offset int, last, limit uint64, allowance *int64) i
 			if v != partial {
 				*allowance -= int64(size)
 			}
-			if v == whole && rec.index > last && rec.index <= limit {
+			if v == whole && rec.index > last && rec.index <= limit && !rec.table {
 				return start
 			}
 			if *allowance < 0 {
@@ -189,7 +218,7 @@ func (r *segmentReader) next(size int64) (record, error) {
 		case v == whole:
 			r.offset += int64(n)
 			r.window = r.window[n:]
-			if rec.group < 0 {
+			if rec.group < 0 && !rec.table {
 				return rec, nil
 			}
 			continue

@@ -144,6 +144,12 @@ func (f *fields) uint64() uint64 {
 	return v
 }
 
+// valueVersion is the version that a value begins with.
+func valueVersion(value []byte) uint64 {
+	f := fields{b: value, ok: true}
+	return f.uint64()
+}
+
 func appendNumbers(b []byte, numbers ...uint64) []byte {
 	for _, n := range numbers {
 		b = binary.LittleEndian.AppendUint64(b, n)

@@ -18,7 +18,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/tidwall/wal"
 )
 
@@ -79,6 +78,11 @@ type Options struct {
 	// Compression is how entries are stored, None by default. It costs about
 	// 1 MiB of memory.
 	Compression Compression
+	// BallastBytes is the size of a file that is deleted when a full disk refuses
+	// to write cursors and the like, and made again later; none if zero.
+	BallastBytes int64
+	// Thin, if set, makes room before anything is evicted, see Thinning.
+	Thin *Thinning
 	// Logger is told of repairs, losses and disk errors; nil for none.
 	Logger *slog.Logger
 }
@@ -97,8 +101,7 @@ type Spool struct {
 	meta     meta
 
 	// Append's own.
-	encoder    *zstd.Encoder
-	compressed []byte
+	compressor compressor
 
 	report  Report
 	opened  time.Time
@@ -107,9 +110,12 @@ type Spool struct {
 	// syncing is held by who makes things durable or removes them, writing by who
 	// writes entries. They are taken in the order syncing, writing, mu.
 	syncing sync.Mutex
-	gone    bool // the files are closed
-	writing sync.Mutex
-	batch   wal.Batch // guarded by writing
+	gone    bool    // the files are closed
+	ballast ballast // guarded by syncing
+	// olderRun says that a milepost that knows nothing of thinning was here last.
+	olderRun bool
+	writing  sync.Mutex
+	batch    wal.Batch // guarded by writing
 
 	mu       sync.Mutex
 	room     *sync.Cond // on mu: a group was written, or a chapter's log closed
@@ -143,6 +149,11 @@ type Spool struct {
 	water      highWater
 	waterSlots *slotFile
 
+	handed   *handed // nil unless Options.Thin is set
+	thinNow  sync.Mutex
+	thinning []Span // what a thinned chapter is just taking the place of
+	stuck    bool   // it could not, and nobody knows what is on disk
+
 	cursors  map[string]*place
 	waiting  int // cursors that wait for an entry
 	counters counters
@@ -150,11 +161,13 @@ type Spool struct {
 	closed   bool
 
 	full, dirty, urgent, stop      chan struct{}
+	tight                          chan struct{} // the quota is nearly used up
 	running                        sync.WaitGroup
 	closing                        sync.WaitGroup // logs of chapters that are durable
 	idle                           chan *wal.Log  // logs of finished chapters that need not be
 	complaint                      throttle       // of run
 	evicting, failing, droppingLog throttle
+	thinLog                        throttle
 }
 
 // Open opens the spool in a directory, making or repairing it as need be, and
@@ -170,7 +183,7 @@ func open(dir string, opts Options, fsys fileSystem) (*Spool, error) {
 	s := &Spool{
 		opts: opts, opened: time.Now(), log: opts.Logger, interval: opts.Sync, cursors: map[string]*place{},
 		full: make(chan struct{}, 1), dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1), stop: make(chan struct{}),
-		idle: make(chan *wal.Log, 1),
+		idle: make(chan *wal.Log, 1), tight: make(chan struct{}, 1),
 	}
 	s.fs = counting{fsys, &s.written}
 	s.room = sync.NewCond(&s.mu)
@@ -191,6 +204,7 @@ func open(dir string, opts Options, fsys fileSystem) (*Spool, error) {
 	if s.opts.QuarantineBytes <= 0 {
 		s.opts.QuarantineBytes = defaultQuarantineBytes
 	}
+	s.ballast.size = s.opts.BallastBytes
 	s.closing.Go(s.closeIdle)
 	var err error
 	if s.dir, err = filepath.Abs(dir); err == nil {
@@ -206,6 +220,10 @@ func open(dir string, opts Options, fsys fileSystem) (*Spool, error) {
 	s.running.Add(2)
 	go s.run()
 	go s.write()
+	if s.handed != nil {
+		s.running.Go(s.thin)
+		notify(s.tight)
+	}
 	return s, nil
 }
 
@@ -295,6 +313,9 @@ func (s *Spool) Close() error {
 	s.running.Wait()
 
 	err := s.sync(true)
+	if s.handed != nil {
+		s.settleHanded() // Without it less can be thinned the next time.
+	}
 	s.mu.Lock()
 	if s.current != nil {
 		if s.interval == SyncNever {
@@ -338,6 +359,9 @@ func (s *Spool) closeFiles() {
 	for _, p := range s.cursors {
 		p.slots.close()
 	}
+	if s.handed != nil {
+		s.handed.close()
+	}
 	if s.waterSlots != nil {
 		s.waterSlots.close()
 	}
@@ -350,4 +374,5 @@ func (s *Spool) chaptersDir() string   { return filepath.Join(s.dir, "chapters")
 func (s *Spool) cursorsDir() string    { return filepath.Join(s.dir, "cursors") }
 func (s *Spool) quarantineDir() string { return filepath.Join(s.dir, "quarantine") }
 func (s *Spool) nextDir() string       { return filepath.Join(s.dir, "next") }
+func (s *Spool) thinDir() string       { return filepath.Join(s.dir, "thin") }
 func (s *Spool) trashDir() string      { return filepath.Join(s.dir, "trash") }

@@ -53,6 +53,11 @@ type Stats struct {
 	// the evicted chapters' entries, as AppendAt was given them; zero if nothing
 	// is known.
 	EvictedFrom, EvictedUntil time.Time
+	// Thinned entries were merged into others for the quota (Options.Thin), also
+	// since the spool was made; that saved ThinnedBytes. From and Until are the
+	// times of the chapters that they were in.
+	ThinnedEntries, ThinnedBytes uint64
+	ThinnedFrom, ThinnedUntil    time.Time
 	// DiscardedBytes of those were deleted for Options.QuarantineBytes.
 	DiscardedBytes uint64
 
@@ -70,10 +75,10 @@ type Stats struct {
 	Cursors []CursorStats // sorted by name
 }
 
-// CursorStats is the place of one cursor. The five counts account for each
+// CursorStats is the place of one cursor. The six counts account for each
 // index from Start on:
 //
-//	Next - Start = Acknowledged + Pending + Evicted + Missing + Skipped
+//	Next - Start = Acknowledged + Pending + Evicted + Missing + Skipped + Thinned
 type CursorStats struct {
 	Name  string
 	Open  bool
@@ -86,6 +91,7 @@ type CursorStats struct {
 	Evicted      uint64 // entries removed for the quota before they were acknowledged
 	Missing      uint64 // entries that were lost or are unreadable
 	Skipped      uint64 // indexes set aside before a crash, or released before the cursor was made
+	Thinned      uint64 // entries that became a part of others before they were acknowledged
 }
 
 // State says where entries go.
@@ -136,6 +142,8 @@ func (s *Spool) Stats() Stats {
 		Entries: s.next - 1 - s.flushed, Waiting: s.next - 1 - s.flushed,
 	}
 	st.EvictedFrom, st.EvictedUntil = timeRange{s.water.evictedFrom, s.water.evictedUntil}.times()
+	st.ThinnedEntries, st.ThinnedBytes = s.water.thinnedEntries, s.water.thinnedBytes
+	st.ThinnedFrom, st.ThinnedUntil = timeRange{s.water.thinnedFrom, s.water.thinnedUntil}.times()
 	if st.PayloadBytes > 0 {
 		st.Amplification = float64(st.WrittenBytes) / float64(st.PayloadBytes)
 	}
@@ -161,6 +169,7 @@ func (s *Spool) Stats() Stats {
 			Name: p.name, Open: p.open, Start: p.start, Acked: p.acked, Done: slices.Clone(p.accounted.islands),
 			Acknowledged: p.acknowledged, Pending: t.entries,
 			Evicted: p.evicted + t.evicted, Missing: p.missing + t.missing, Skipped: p.skipped + t.skipped,
+			Thinned: p.thinned + t.thinned,
 		})
 	}
 	slices.SortFunc(st.Cursors, func(a, b CursorStats) int { return cmp.Compare(a.Name, b.Name) })

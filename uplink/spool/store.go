@@ -132,6 +132,13 @@ func (s *Spool) storeGroup(g *group) error {
 		s.current = ch
 		s.chapters = append(s.chapters, ch)
 		notify(s.urgent) // The next one is prepared.
+		if q := s.opts.Quota; q != nil {
+			s.mu.Unlock()
+			q.tight()
+			s.mu.Lock()
+		} else if s.handed != nil {
+			notify(s.tight)
+		}
 	}
 	ch := s.current
 	size := g.bytes()

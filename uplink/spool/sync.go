@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -71,16 +72,22 @@ func (s *Spool) sync(all bool) (err error) {
 	if e := s.syncChapters(all); e != nil {
 		err = e
 	}
-	if e := s.syncCursors(); err == nil {
+	e := s.syncMarks()
+	if s.dropBallast(e) {
+		e = s.syncMarks()
+	}
+	if err == nil {
 		err = e
 	}
-	if e := s.writeMeta(); err == nil {
-		err = e
-	}
-	if e := s.removeChapters(); err == nil {
-		err = e
+	if err == nil && all {
+		s.makeBallast(time.Now())
 	}
 	return err
+}
+
+// syncMarks makes cursors and removals durable.
+func (s *Spool) syncMarks() error {
+	return cmp.Or(s.syncCursors(), s.writeMeta(plainVersion), s.removeChapters())
 }
 
 func (s *Spool) syncChapters(all bool) (err error) {

@@ -11,6 +11,7 @@ type tally struct {
 	evicted uint64
 	missing uint64 // damaged or lost
 	skipped uint64 // set aside and never appended
+	thinned uint64 // merged into others
 }
 
 func (t *tally) add(u tally) {
@@ -18,6 +19,7 @@ func (t *tally) add(u tally) {
 	t.evicted += u.evicted
 	t.missing += u.missing
 	t.skipped += u.skipped
+	t.thinned += u.thinned
 }
 
 // tallyLocked looks at the indexes from one to another, both included and below
@@ -35,9 +37,10 @@ func (s *Spool) tallyLocked(from, to uint64) (t tally) {
 		ch := s.chapters[i]
 		from = s.gapLocked(&t, from, to, ch.base, ch.after)
 		if end := min(to, ch.last); from <= end {
-			lost := ch.lostIn(from, end)
-			t.entries += end - from + 1 - lost
+			lost, thinned := ch.lostIn(from, end), ch.table.in(from, end)
+			t.entries += end - from + 1 - lost - thinned
 			t.missing += lost
+			t.thinned += thinned
 			from = end + 1
 		}
 	}
@@ -142,6 +145,7 @@ func (s *Spool) accountLocked(p *place, span Span, evicted bool) {
 		p.evicted += t.evicted
 		p.missing += t.missing
 		p.skipped += t.skipped
+		p.thinned += t.thinned
 	}
 	if n := len(p.unseen) - MaxSpans; n > 0 {
 		p.unseen = slices.Delete(p.unseen, 0, n)

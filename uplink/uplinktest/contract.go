@@ -25,8 +25,11 @@ type Harness struct {
 	// it, Heal undoes both (and Stall).
 	Break, Heal func()
 	BreakAfter  func(n int64)
-	// Stall, if the link can, makes it silent without ending it.
+	// Stall, if the link can, makes it silent without ending it. Hasty, if set,
+	// makes another Sink of the same kind, which gives such a link up soon: Sink
+	// itself is to have time limits that a busy machine does not exceed.
 	Stall func()
+	Hasty func(t *testing.T) uplink.Sink
 	// Poison, if the receiver refuses some records for good, makes one such.
 	Poison func(sequence uint64) uplink.Record
 	// KeysOnly says that the receiver's records cannot be compared as a whole.
@@ -51,6 +54,7 @@ func TestSink(t *testing.T, start func(t *testing.T) Harness) {
 		{"a done context", done},
 		{"a receiver that is not there", absent},
 		{"a link that is cut", cut},
+		{"a link that is cut with two groups under way", cutTwo},
 		{"a link that is silent", silent},
 		{"poison", poison},
 		{"close", closes},
@@ -147,25 +151,64 @@ func cut(t *testing.T, h *Harness) {
 	h.check(t, records, false)
 }
 
+func cutTwo(t *testing.T, h *Harness) {
+	sink, ok := h.Sink.(uplink.Pipelined)
+	if !ok {
+		t.Skip("this sink takes one group at a time")
+	}
+	random := rand.New(rand.NewPCG(3, 4))
+	records := Records(1, 5000)
+	const n = 250
+	failures := 0
+	for from := 0; from < len(records); {
+		h.BreakAfter(random.Int64N(100_000))
+		first := sink.Begin(t.Context(), records[from:from+n])
+		second := func() error { return nil }
+		if from+n < len(records) {
+			second = sink.Begin(t.Context(), records[from+n:from+2*n])
+		}
+		err, behind := first(), second()
+		switch {
+		case uplink.IsPermanent(err) || uplink.IsPermanent(behind) || failures > 1000:
+			t.Fatalf("%v, %v", err, behind)
+		case err != nil:
+			failures++
+		case behind != nil:
+			failures++
+			from += n
+		default:
+			from += 2 * n
+		}
+		h.Heal()
+	}
+	if failures == 0 {
+		t.Error("the link was never cut: the test tests nothing")
+	}
+	h.check(t, records, false)
+}
+
 func silent(t *testing.T, h *Harness) {
 	if h.Stall == nil {
 		t.Skip("this link cannot be silent")
 	}
-	send := func(ctx context.Context, records []uplink.Record) <-chan error {
+	hasty := h.Sink
+	if h.Hasty != nil {
+		hasty = h.Hasty(t)
+		defer hasty.Close()
+	}
+	start := func(ctx context.Context) <-chan error {
 		result := make(chan error, 1)
-		go func() { result <- h.Sink.Send(ctx, records) }()
+		go func() { result <- hasty.Send(ctx, Records(1, 5000)) }()
 		return result
 	}
 	for _, connected := range []bool{false, true} {
 		h.Heal()
 		if connected {
-			if err := h.Sink.Send(t.Context(), Records(1, 10)); err != nil {
-				t.Fatal(err)
-			}
+			persist(t, hasty, Records(1, 10))
 		}
 		h.Stall()
 		ctx, cancel := context.WithCancel(t.Context())
-		result := send(ctx, Records(1, 5000))
+		result := start(ctx)
 		cancel()
 		select {
 		case err := <-result:
@@ -176,7 +219,7 @@ func silent(t *testing.T, h *Harness) {
 			t.Fatalf("connected %t: Send has not returned", connected)
 		}
 		select { // without anyone who cancels
-		case err := <-send(t.Context(), Records(1, 5000)):
+		case err := <-start(t.Context()):
 			if err == nil || !strings.Contains(err.Error(), h.Address) {
 				t.Errorf("connected %t: Send: %v, want an error that names %s", connected, err, h.Address)
 			}
@@ -185,8 +228,24 @@ func silent(t *testing.T, h *Harness) {
 		}
 	}
 	h.Heal()
-	if err := h.Sink.Send(t.Context(), Records(1, 10)); err != nil {
-		t.Fatal(err)
+	persist(t, hasty, Records(1, 10))
+	if err := hasty.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// persist sends records, as often as it takes.
+func persist(t *testing.T, sink uplink.Sink, records []uplink.Record) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		err := sink.Send(t.Context(), records)
+		if err == nil {
+			return
+		}
+		if uplink.IsPermanent(err) || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -146,6 +146,11 @@ type Spool struct {
 	// Memory is what may wait in memory while the disk fails, Quarantine the most
 	// that is kept of what was damaged.
 	Memory, Quarantine Size
+	// Ballast is the size of a file that makes way when the disk is full.
+	Ballast Size
+	// Thin are the widths to which old windows are merged where the spool is nearly
+	// full, ascending; none for not at all.
+	Thin []time.Duration
 }
 
 // SinkType names what a sink delivers to.

@@ -83,7 +83,7 @@ type DeliveryStats struct {
 // ClassEntries accounts for the entries of a class that concern a target, since it
 // is known to the spool:
 //
-//	Appended + Before = Acknowledged + Pending + Evicted + Missing
+//	Appended + Before = Acknowledged + Pending + Evicted + Missing + Thinned
 type ClassEntries struct {
 	Priority config.Priority
 	// Before are those that there were when this run began, Appended came in it.
@@ -91,10 +91,12 @@ type ClassEntries struct {
 	// Evicted were removed for the quota, and Missing lost, before they were
 	// acknowledged.
 	Acknowledged, Pending, Evicted, Missing uint64
+	// Thinned became a part of others before they were acknowledged.
+	Thinned uint64
 }
 
 func (e *ClassEntries) total() uint64 {
-	return e.Acknowledged + e.Pending + e.Evicted + e.Missing
+	return e.Acknowledged + e.Pending + e.Evicted + e.Missing + e.Thinned
 }
 
 // NewDelivery prepares the delivery from the spools to the targets. The store, if

@@ -55,6 +55,10 @@ type ClassLedger struct {
 	// them: since the spool was made, with the times of their windows.
 	Evicted                   uint64
 	EvictedFrom, EvictedUntil time.Time
+	// Thinned entries became a part of others, of longer windows, to make room:
+	// since the spool was made, with the times of those around them.
+	Thinned                   uint64
+	ThinnedFrom, ThinnedUntil time.Time
 	// Dropped entries, with DroppedRecords, were not stored in this run, for the
 	// DropCause.
 	Dropped, DroppedRecords   uint64
@@ -147,17 +151,22 @@ func (l *Ledger) WriteTo(w io.Writer) (int64, error) {
 	row(1, l.Suppressed, "left out, equal to the one before")
 	for i := range l.Classes {
 		c := &l.Classes[i]
-		entries := "entries"
-		if c.Evicted == 1 {
-			entries = "entry"
-		}
+		row(1, c.Thinned, fmt.Sprintf("%s of %s priority merged into longer windows, as the spool was nearly full (max_size): %s",
+			plural(c.Thinned, "entry", "entries"), c.Priority, timesText(c.ThinnedFrom, c.ThinnedUntil)))
 		row(1, c.Evicted, fmt.Sprintf("%s of %s priority evicted, as the spool was full (max_size): %s",
-			entries, c.Priority, timesText(c.EvictedFrom, c.EvictedUntil)))
+			plural(c.Evicted, "entry", "entries"), c.Priority, timesText(c.EvictedFrom, c.EvictedUntil)))
 		row(1, c.DroppedRecords, fmt.Sprintf("records of %s priority dropped, as %s: %s",
 			c.Priority, c.DropCause, timesText(c.DroppedFrom, c.DroppedUntil)))
 	}
 	n, err := w.Write(out)
 	return int64(n), err
+}
+
+func plural(n uint64, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
 }
 
 // timesText writes a range of event time.

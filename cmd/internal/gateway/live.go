@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"milepost/can"
@@ -84,6 +85,8 @@ type Live struct {
 	fallback error // why the records are not in SpoolDir
 	earlier  []spool.Info
 
+	stopping atomic.Bool
+
 	durabilityLock sync.Mutex
 	durability     durability
 }
@@ -129,6 +132,7 @@ func (l *Live) Run(ctx context.Context) (ledger Ledger, err error) {
 		l.Ready()
 	}
 	<-ctx.Done()
+	l.stopping.Store(true)
 	l.Logger.Info("stopping", "cause", context.Cause(ctx))
 	stopCollecting()
 	wait()

@@ -17,6 +17,9 @@ const patience = 10 * time.Second
 // frames and a sink that cannot be reached are no such parts. It is what a
 // watchdog is fed by.
 func (l *Live) Stuck() string {
+	if l.stopping.Load() {
+		return "" // that takes as long as Drain allows
+	}
 	now := time.Since(started)
 	for _, in := range l.intakes {
 		if silent := now - time.Duration(in.beat.Load()); silent > patience {

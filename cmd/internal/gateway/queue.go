@@ -132,7 +132,7 @@ func (q *queue) entries() ClassEntries {
 	e := ClassEntries{Priority: q.class.priority, Before: q.before}
 	for _, c := range q.class.Stats().Cursors {
 		if c.Name == q.Name() {
-			e.Acknowledged, e.Pending, e.Evicted, e.Missing = c.Acknowledged, c.Pending, c.Evicted, c.Missing
+			e.Acknowledged, e.Pending, e.Evicted, e.Missing, e.Thinned = c.Acknowledged, c.Pending, c.Evicted, c.Missing, c.Thinned
 		}
 	}
 	return e

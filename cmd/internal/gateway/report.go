@@ -33,6 +33,7 @@ func spoolReport(spools *Spools, dir string) status.Spool {
 		Next: spooled.Next, Durable: spooled.Durable, Chapters: spooled.Chapters,
 		State: spooled.State.String(), Cause: spooled.Cause, Since: spooled.Since,
 		WrittenBytes: spooled.WrittenBytes, Amplification: spooled.Amplification,
+		Thinned: spooled.ThinnedEntries, ThinnedFrom: spooled.ThinnedFrom, ThinnedUntil: spooled.ThinnedUntil,
 		Evicted: spooled.EvictedEntries, EvictedFrom: spooled.EvictedFrom, EvictedUntil: spooled.EvictedUntil,
 		Dropped: spooled.Dropped, DroppedFrom: spooled.DroppedFrom, DroppedUntil: spooled.DroppedUntil,
 		Missing: spooled.Missing,

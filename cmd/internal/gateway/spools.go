@@ -238,6 +238,9 @@ func (s *Spools) Stats() (sum spool.Stats) {
 		sum.EvictedEntries += st.EvictedEntries
 		sum.EvictedBytes += st.EvictedBytes
 		sum.EvictedFrom, sum.EvictedUntil = rangeOfBoth(sum.EvictedFrom, sum.EvictedUntil, st.EvictedFrom, st.EvictedUntil)
+		sum.ThinnedEntries += st.ThinnedEntries
+		sum.ThinnedBytes += st.ThinnedBytes
+		sum.ThinnedFrom, sum.ThinnedUntil = rangeOfBoth(sum.ThinnedFrom, sum.ThinnedUntil, st.ThinnedFrom, st.ThinnedUntil)
 		sum.QuarantinedBytes += st.QuarantinedBytes
 		sum.DiscardedBytes += st.DiscardedBytes
 		sum.WrittenBytes += st.WrittenBytes

@@ -263,6 +263,7 @@ func (s *Store) addTo(l *Ledger) {
 		l.Classes[slices.Index(priorities[:], c.spool.priority)] = ClassLedger{
 			Priority: c.spool.priority, Records: c.records, Entries: c.appended,
 			Evicted: stats.EvictedEntries, EvictedFrom: stats.EvictedFrom, EvictedUntil: stats.EvictedUntil,
+			Thinned: stats.ThinnedEntries, ThinnedFrom: stats.ThinnedFrom, ThinnedUntil: stats.ThinnedUntil,
 			Dropped: c.dropped.entries, DroppedRecords: c.dropped.records, DroppedFrom: c.dropped.from, DroppedUntil: c.dropped.until, DropCause: c.dropped.cause,
 		}
 	}

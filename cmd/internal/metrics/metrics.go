@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -108,6 +109,9 @@ func Text(r *status.Report) []byte {
 	p.one("frames_total", "counter", "Frames that were received.", float64(r.Frames))
 	p.one("dropped_frames_total", "counter", "Frames for whose windows there was no room.", float64(r.DroppedFrames))
 	p.one("late_frames_total", "counter", "Frames that came after their window was closed and are in corrections.", float64(r.LateFrames))
+	if r.Clock != "" {
+		p.one("clock_state", "gauge", "How good the clock is: 0 unset, 1 set, 2 synchronized, -1 not known.", float64(slices.Index([]string{"unset", "set", "synchronized"}, r.Clock)))
+	}
 	p.one("stuck", "gauge", "1 if a part of the program makes no progress.", truth(r.Stuck != ""))
 	p.buses(r.Buses)
 	p.sensors(r.Sensors)

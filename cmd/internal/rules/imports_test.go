@@ -59,6 +59,7 @@ var libraryRules = []struct {
 	{"github.com/mdlayher/netlink", []string{"can/socketcan"}, "rtnetlink belongs to the interfaces of buses"},
 	{"github.com/warthog618/go-gpiocdev", []string{"sensors/gpio", "cmd/milepost-lab/..."}, "lines belong to the driver of GPIO sensors, and to virtual boards"},
 	{"periph.io/", []string{"sensors/..."}, "client libraries appear only in the package named after their technology"},
+	{"github.com/warthog618/go-gpiocdev", []string{"sensors/gpio", "cmd/milepost-lab/board/guest"}, "client libraries appear only in the package named after their technology"},
 	{"github.com/google/go-cmp", nil, "for tests only"},
 	{"pgregory.net/rapid", nil, "for tests only"},
 }

@@ -123,6 +123,11 @@ type Spool struct {
 	WrittenBytes   uint64  `json:"written_bytes"`
 	WrittenPerHour float64 `json:"written_bytes_per_hour"`
 	Amplification  float64 `json:"write_amplification"`
+	// Thinned entries were merged into others, of longer windows, to make room,
+	// since the spool was made; with the range of times.
+	Thinned      uint64    `json:"thinned"`
+	ThinnedFrom  time.Time `json:"thinned_from,omitzero"`
+	ThinnedUntil time.Time `json:"thinned_until,omitzero"`
 	// Evicted entries were deleted for the quota before every sink had them, since
 	// the spool was made; Dropped ones were not taken in this run. Each with the
 	// range of times.

@@ -42,7 +42,8 @@ type Options struct {
 	Guest   string // the program of BuildGuest
 	// Files are files of the host by their path in the guest.
 	Files map[string]string
-	// Modules of the kernel that are loaded beside those of the board's devices.
+	// Modules of the kernel that are loaded beside those of the board's devices,
+	// such as vcan.
 	Modules []string
 	// Controllers is how many CAN controllers, can0 and so on, are on one bus
 	// within the board. ARM32 has no drivers for them.
@@ -127,7 +128,7 @@ func (b *Board) boot(ctx context.Context) error {
 		b.conns = append(b.conns, s.listener)
 	}
 	initramfs := filepath.Join(b.dir, "initramfs")
-	if err := writeInitramfs(initramfs, o.Kernel, slices.Concat(o.Machine.modules, o.Modules), o.Guest, o.Files); err != nil {
+	if err := writeInitramfs(initramfs, o.Kernel, b.modules(), o.Guest, o.Files); err != nil {
 		return err
 	}
 	devices := b.devices(func(name string) string { return sockets[name].path })
@@ -145,6 +146,9 @@ func (b *Board) boot(ctx context.Context) error {
 	}
 	if b.emulator, err = startEmulator(o.Machine, args, b.console); err != nil {
 		return err
+	}
+	if o.Disk != nil {
+		b.serving.Go(b.followDisk)
 	}
 	return b.connect(ctx, sockets)
 }
@@ -167,6 +171,23 @@ func (b *Board) socketNames() []string {
 		names = append(names, diskSocket)
 	}
 	return names
+}
+
+// modules are those of the kernel that the board's devices need, in the order in
+// which they are loaded. Each costs the guest some 50 ms.
+func (b *Board) modules() []string {
+	names := []string{"virtio_mmio", "virtio_console", "virtio_net", "can_raw"}
+	if b.opts.Controllers > 0 {
+		names = append(names, "kvaser_pci")
+	}
+	if b.opts.Adapters > 0 {
+		names = append(names, "slcan")
+	}
+	if b.opts.Disk != nil {
+		// ext4 asks for its checksum by another name than the module's.
+		names = append(names, "virtio_blk", "crc32c_generic", "ext4")
+	}
+	return append(names, b.opts.Modules...)
 }
 
 // devices are QEMU's arguments for what the machine has beside processor and
@@ -239,6 +260,11 @@ func (b *Board) connect(ctx context.Context, sockets map[string]*socket) error {
 	b.control = rpc.NewClient(conns[controlSocket])
 	info, err := b.Info(ctx)
 	if err != nil {
+		return err
+	}
+	// QEMU has read its files and connected to its sockets: a test that is killed
+	// leaves nothing behind.
+	if err := os.RemoveAll(b.dir); err != nil {
 		return err
 	}
 	b.times = Times{Output: b.console.firstOutput(), Init: info.Init, Ready: time.Since(b.console.begin)}

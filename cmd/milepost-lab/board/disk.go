@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"milepost/uplink/uplinktest/volatiledisk"
 )
@@ -66,10 +67,21 @@ func (b *Board) serveDisk(l net.Listener, disk *volatiledisk.Disk) {
 				err = disk.Serve(conn)
 			}
 			// QEMU that is killed just leaves.
-			if err != nil && !errors.Is(err, net.ErrClosed) {
+			if err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 				fmt.Fprintf(b.console, "the disk's client: %v\n", err)
 			}
 		})
+	}
+}
+
+// followDisk takes the board's power away when the disk's is gone: there is one
+// switch for both. So a cut that waits for a request (volatiledisk.Disk.CutAfter)
+// comes in the middle of what the guest does.
+func (b *Board) followDisk() {
+	select {
+	case <-b.opts.Disk.Gone():
+		b.emulator.cmd.Process.Kill()
+	case <-b.emulator.ended:
 	}
 }
 

@@ -86,6 +86,9 @@ func fetchKernel(ctx context.Context, m Machine, work, unpacked string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := findProgram("apt-get", "apt"); err != nil {
+		return err
+	}
 	packages := &apt{dir: work, architecture: m.debian}
 	// One source of several may be out of order, a mirror in the middle of its
 	// work, say. apt then leaves that one out, and any kernel of the others will do.

@@ -12,21 +12,13 @@ type Machine struct {
 	// at the ports of PCI cards in QEMU, and its CAN controllers are not found.
 	pci bool
 
-	debian  string // what Debian calls its architecture
-	image   string // Debian's package that depends on the newest kernel
-	target  []string
-	modules []string // what the guest needs for itself, in this order
+	debian string   // what Debian calls its architecture
+	image  string   // Debian's package that depends on the newest kernel
+	target []string // of go build, in its environment
 }
 
 // memory is in MiB. A gateway of 256 MiB is a small one.
 const memory = "256"
-
-// guestModules are for the devices that every board has, and for its file
-// system. ext4 asks for its checksum by another name than the module's.
-var guestModules = []string{
-	"virtio_mmio", "virtio_console", "virtio_blk", "virtio_net",
-	"crc32c_generic", "ext4", "can", "can_raw", "vcan", "slcan",
-}
 
 var (
 	// ARM64 is a 64-bit board with one Cortex-A53, as a Raspberry Pi Zero 2 has
@@ -40,7 +32,6 @@ var (
 		debian:    "arm64",
 		image:     "linux-image-arm64",
 		target:    []string{"GOOS=linux", "GOARCH=arm64"},
-		modules:   append([]string{"kvaser_pci"}, guestModules...),
 	}
 	// ARM32 is a 32-bit board with a Cortex-A7 as a Raspberry Pi 2 has them. It
 	// has no CAN controllers, but adapters on serial lines.
@@ -52,7 +43,6 @@ var (
 		debian:    "armhf",
 		image:     "linux-image-armmp",
 		target:    []string{"GOOS=linux", "GOARCH=arm", "GOARM=7"},
-		modules:   guestModules,
 	}
 )
 

@@ -18,7 +18,7 @@ import (
 // TestBoardSensors runs the board's tests of sensors/gpio in the guest, and does
 // to the lines what they ask for.
 func TestBoardSensors(t *testing.T) {
-	onMachines(t, func(t *testing.T, m board.Machine) {
+	onMachinesInTurn(t, func(t *testing.T, m board.Machine) {
 		boardtest.Require(t)
 		program := filepath.Join(t.TempDir(), "gpio.test")
 		if err := board.BuildTest(t.Context(), m, "milepost/sensors/gpio", program); err != nil {

@@ -24,6 +24,9 @@ type ledger struct {
 	acks     uint64            // the last index that was to be acknowledged
 	acked    uint64            // the last that was, durably
 
+	forms  map[uint64]int // of entries that were read: what they were made of
+	merged int            // entries that were, as they were read last
+
 	evictedTo uint64 // the last index that the quota has evicted, as writers said
 	ghosts    int    // what was called durable after the cut
 	// What is evicted by now, and how much of it the spool did not know after the
@@ -33,7 +36,7 @@ type ledger struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{appended: map[uint64]uint32{}, begun: map[uint64]uint32{}, durable: map[uint64]bool{}}
+	return &ledger{appended: map[uint64]uint32{}, begun: map[uint64]uint32{}, durable: map[uint64]bool{}, forms: map[uint64]int{}}
 }
 
 func (l *ledger) complain(format string, args ...any) {
@@ -169,17 +172,31 @@ func (l *ledger) checkSpool(s *spool.Spool, maxBytes int64) error {
 		if e.Index <= last {
 			l.complain("entry %d follows entry %d", e.Index, last)
 		}
-		last = e.Index
-		there[e.Index] = true
-		run, err := checkPayload(e.Index, e.Payload)
+		parts, err := partsOf(e.Index, e.Payload)
 		if err != nil {
 			l.complain("%v", err)
-		} else if by, ok := l.appended[e.Index]; ok && by != run {
-			l.complain("entry %d is of run %d, and was appended by run %d", e.Index, run, by)
-		} else if by := l.begun[e.Index]; !ok && by != run {
-			l.complain("entry %d is of run %d, which never appended it", e.Index, run)
-		} else {
-			l.appended[e.Index] = run
+			last = e.Index
+		}
+		if form := l.forms[e.Index]; form != 0 && form != len(parts) {
+			l.complain("entry %d was read as one of %d, and is one of %d", e.Index, form, len(parts))
+		}
+		l.forms[e.Index] = len(parts)
+		if len(parts) > 1 {
+			l.merged++
+		}
+		for _, p := range parts {
+			if p.index <= last {
+				l.complain("in entry %d there is %d behind %d", e.Index, p.index, last)
+			}
+			last = p.index
+			there[p.index] = true
+			if by, ok := l.appended[p.index]; ok && by != p.run {
+				l.complain("entry %d is of run %d, and was appended by run %d", p.index, p.run, by)
+			} else if by := l.begun[p.index]; !ok && by != p.run {
+				l.complain("entry %d is of run %d, which never appended it", p.index, p.run)
+			} else {
+				l.appended[p.index] = p.run
+			}
 		}
 	}
 	l.checkDurable(s, acked, there)
@@ -284,7 +301,7 @@ func (l *ledger) checkEvicted(st spool.Stats, maxBytes int64) {
 func (l *ledger) checkBalance(s *spool.Spool) {
 	st := s.Stats()
 	for _, c := range st.Cursors {
-		if sum := c.Acknowledged + c.Pending + c.Evicted + c.Missing + c.Skipped; st.Next-c.Start != sum {
+		if sum := c.Acknowledged + c.Pending + c.Evicted + c.Missing + c.Skipped + c.Thinned; st.Next-c.Start != sum {
 			l.complain("the cursor's counts do not balance: next %d, %+v", st.Next, c)
 		}
 	}

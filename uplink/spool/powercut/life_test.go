@@ -49,12 +49,13 @@ type tally struct {
 	findings, skipped, missing    int // reported at the openings after cuts
 	evicted, uncounted            uint64
 	ghosts                        int
+	merged                        int // entries read that were merged from others
 }
 
 func (t *tally) String() string {
 	return fmt.Sprintf("%d spools, %d checks, %d cuts while mounting; of what was in the disk's cache %d blocks were kept, %d stale, %d lost; "+
-		"durable entries looked for: %d; reported at openings: %d torn tails and the like, %d ranges missing, %d ranges skipped; evicted %d, of which %d not counted so after the cut; called durable after the cut, and not counted: %d",
-		t.lives, t.checks, t.mounting, t.kept, t.stale, t.lost, t.looked, t.findings, t.missing, t.skipped, t.evicted, t.uncounted, t.ghosts)
+		"durable entries looked for: %d; reported at openings: %d torn tails and the like, %d ranges missing, %d ranges skipped; evicted %d, of which %d not counted so after the cut; called durable after the cut, and not counted: %d; merged entries read: %d",
+		t.lives, t.checks, t.mounting, t.kept, t.stale, t.lost, t.looked, t.findings, t.missing, t.skipped, t.evicted, t.uncounted, t.ghosts, t.merged)
 }
 
 // life is one spool on one disk, through some power cuts.
@@ -176,6 +177,7 @@ func (l *life) end() {
 	l.tally.evicted += l.ledger.evicted
 	l.tally.uncounted += l.ledger.uncounted
 	l.tally.ghosts += l.ledger.ghosts
+	l.tally.merged += l.ledger.merged
 }
 
 // check boots the machine, opens the spool and compares it with the ledger; goes

@@ -88,6 +88,7 @@ func drawScenario(random *rand.Rand) scenario {
 	s.task.Pauses = s.hurried && s.task.Sync != spool.SyncAlways
 	if random.IntN(3) == 0 {
 		s.task.MaxBytes = quotaBytes
+		s.task.Thin = random.IntN(2) == 0
 	}
 	return s
 }

@@ -22,6 +22,8 @@ type task struct {
 	Seed     uint64
 	Sync     time.Duration
 	MaxBytes int64
+	// Thin merges entries before any is evicted.
+	Thin bool
 	// SyncEvery is after how many entries, more or less, Sync is called; 0 for
 	// never.
 	SyncEvery int
@@ -45,7 +47,11 @@ const (
 )
 
 func (k task) options() spool.Options {
-	return spool.Options{Sync: k.Sync, ChapterBytes: chapterBytes, MaxBytes: k.MaxBytes}
+	o := spool.Options{Sync: k.Sync, ChapterBytes: chapterBytes, MaxBytes: k.MaxBytes}
+	if k.Thin {
+		o.Thin = thinning
+	}
+	return o
 }
 
 // word is what a writer says to the test, each with a number and the time. What it
@@ -203,10 +209,11 @@ func (w *writer) deliver() error {
 		if err != nil {
 			return err
 		}
-		if _, err := checkPayload(e.Index, e.Payload); err != nil {
+		parts, err := partsOf(e.Index, e.Payload)
+		if err != nil {
 			return err
 		}
-		w.read = e.Index
+		w.read = parts[len(parts)-1].index
 	}
 	if acked, _ := w.sink.Acked(); w.read <= acked || w.random.IntN(4) == 0 {
 		return nil

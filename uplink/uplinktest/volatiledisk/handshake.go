@@ -38,16 +38,15 @@ const (
 	maxOption = 64 << 10
 )
 
-var errAborted = errors.New("volatiledisk: the client has ended the handshake")
+var errAborted = errors.New("the client has ended it")
 
 // Negotiate does the handshake with a client that expects one, such as QEMU: any
 // name is this disk. Serve follows.
 func (d *Disk) Negotiate(conn io.ReadWriter) error {
-	if err := d.negotiate(conn); err != nil && err != errAborted {
-		return fmt.Errorf("volatiledisk: handshake: %w", err)
-	} else {
-		return err
+	if err := d.negotiate(conn); err != nil {
+		return fmt.Errorf("volatiledisk: the handshake: %w", err)
 	}
+	return nil
 }
 
 func (d *Disk) negotiate(conn io.ReadWriter) error {

@@ -55,10 +55,29 @@ func Start(t testing.TB, opts board.Options) *board.Board {
 			t.Logf("what the board (%s) said, with seconds since power-on:\n%s", opts.Machine, b.Console())
 		}
 	})
+	endInTime(t, b)
 	times := b.Times()
 	t.Logf("%s with kernel %s: first output after %.2f s, ready after %.2f s; init %.2f s after the kernel began",
 		opts.Machine, opts.Kernel.Release, times.Output.Seconds(), times.Ready.Seconds(), times.Init.Seconds())
 	return b
+}
+
+// lastWords is how long before its time limit a test loses its board, so that it
+// can still say what happened.
+const lastWords = 15 * time.Second
+
+// endInTime stops the board shortly before the test's time limit: what waits for
+// the board then fails, and the board's log is shown. At the limit itself go test
+// would end everything without a word.
+func endInTime(t testing.TB, b *board.Board) {
+	limited, ok := t.(interface{ Deadline() (time.Time, bool) })
+	if !ok {
+		return
+	}
+	if deadline, ok := limited.Deadline(); ok {
+		timer := time.AfterFunc(time.Until(deadline.Add(-lastWords)), b.Stop)
+		t.Cleanup(func() { timer.Stop() })
+	}
 }
 
 // Kernel is the machine's, fetched if need be.

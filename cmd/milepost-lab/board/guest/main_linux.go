@@ -21,6 +21,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "guest is the first process of a virtual board (`milepost-lab board`), and nothing else")
 		os.Exit(2)
 	}
+	os.Setenv("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
 	if err := serve(); err != nil {
 		say("%v", err)
 	}
