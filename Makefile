@@ -9,10 +9,10 @@ HOURS     ?= 72
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help build lab demo test race brokers outage test-kernel test-board power bench fuzz cross qemu lint ci clean
+.PHONY: help build lab demo test race brokers outage test-kernel test-board power bench fuzz cross dist packages check-packages reproducible qemu lint ci clean
 
 help: ## print the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/milepost for this machine
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bin/milepost ./cmd/milepost
@@ -62,6 +62,22 @@ fuzz: ## each fuzz target for FUZZTIME (10s)
 
 cross: ## static binaries for all targets into out/; compares their sizes with docs/sizes.txt
 	@GO=$(GO) bash .ci/cross
+
+dist: ## archives for all machines into out/dist, with licences, SBOM and checksums; in a clone
+	@rm -rf out/dist && mkdir -p out
+	@$(GO) run ./cmd/milepost-firmware build -o out >out/built.txt
+	@$(GO) run ./cmd/milepost-firmware dist -o out/dist $$(cat out/built.txt)
+
+packages: ## .deb, .rpm and .ipk for gateways into out/dist; in a clone
+	@mkdir -p out && rm -f out/dist/*.deb out/dist/*.rpm out/dist/*.ipk
+	@$(GO) run ./cmd/milepost-firmware build -o out linux-amd64 linux-arm64 linux-armv7 linux-armv6 linux-mipsle >out/packaged.txt
+	@$(GO) run ./cmd/milepost-firmware package -o out/dist $$(cat out/packaged.txt)
+
+check-packages: ## lintian, dpkg, rpm, systemd; installs the .deb on an emulated arm64 Debian (root)
+	@bash .ci/packages
+
+reproducible: ## builds and packs the last commit twice, elsewhere and from nothing, and compares
+	@GO=$(GO) bash .ci/reproducible
 
 qemu: ## the tests on 386, and on arm and arm64 under qemu-user
 	@GO=$(GO) bash .ci/qemu

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -13,19 +14,27 @@ import (
 var checkCommand = &command{
 	name:    "check",
 	summary: "check a configuration and the databases that it names",
-	usage:   "CONFIG | --default",
+	usage:   "[--for-service] CONFIG | --default",
 	detail: `
 Every mistake in the file is shown with its line and column; so are the problems
-of the DBC files. Nothing is connected to and nothing is written.`,
+of the DBC files. Nothing is connected to and nothing is written.
+
+With --for-service, what starts the gateway asks whether there is anything to do:
+the exit code is 3 if CONFIG lists no buses and no sensors, and otherwise 0, with
+mistakes in the file too, because run will tell of them.`,
 	example: `milepost check --default > milepost.yaml
 milepost check milepost.yaml`,
 	run: runCheck,
 }
 
+// errNothingToRead ends the program with exitIdle.
+var errNothingToRead = errors.New("there is nothing to read: list the buses under buses, or sensors under sensors")
+
 func runCheck(_ context.Context, inv *invocation, c *command, args []string) error {
-	var printDefault bool
+	var printDefault, forService bool
 	files, err := c.parse(inv, args, func(flags *flag.FlagSet) {
 		flags.BoolVar(&printDefault, "default", false, "print the complete default configuration, with comments")
+		flags.BoolVar(&forService, "for-service", false, "only ask whether there is anything to read")
 	})
 	if err != nil {
 		return err
@@ -38,6 +47,12 @@ func runCheck(_ context.Context, inv *invocation, c *command, args []string) err
 		return usagef("which CONFIG?")
 	}
 	loaded, err := config.Load(files[0])
+	if forService {
+		if err == nil && len(loaded.Buses)+len(loaded.Sensors) == 0 {
+			return fmt.Errorf("%s: %w", files[0], errNothingToRead)
+		}
+		return nil
+	}
 	if err != nil {
 		return err
 	}

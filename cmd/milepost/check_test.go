@@ -51,6 +51,35 @@ func TestCheck(t *testing.T) {
 
 // TestHelp wants an example from every command, and a usage error for what it
 // does not know.
+// The unit of the package asks before it starts the gateway: a configuration that
+// lists nothing yet is no failure, and one with mistakes is for run to refuse.
+func TestCheckForService(t *testing.T) {
+	dir := t.TempDir()
+	for name, c := range map[string]struct {
+		text  string
+		check int
+		run   int
+	}{
+		"the default": {milepost(nil, "check", "--default").stdout, exitIdle, exitIdle},
+		"empty":       {"", exitIdle, exitIdle},
+		"sinks alone": {"sinks: [{name: rows, type: file, path: rows.csv, format: csv}]\n", exitIdle, exitIdle},
+		"mistakes":    {"buss: []\n", exitDone, exitFailed},
+		"a bus":       {"buses: [{name: can0}]\ndbc: [missing.dbc]\n", exitDone, exitFailed},
+		"a sensor":    {"sensors: [{name: door, type: line, line: GPIO17}]\ndbc: [missing.dbc]\n", exitDone, exitFailed},
+	} {
+		path := writeFile(t, dir, "milepost.yaml", c.text)
+		if got := milepost(nil, "check", "--for-service", path); got.code != c.check || got.stdout != "" {
+			t.Errorf("%s: check: exit code %d, want %d: %s%s", name, got.code, c.check, got.stdout, got.stderr)
+		}
+		if got := milepost(nil, "run", path); got.code != c.run {
+			t.Errorf("%s: run: exit code %d, want %d: %s", name, got.code, c.run, got.stderr)
+		}
+	}
+	if got := milepost(nil, "check", "--for-service", filepath.Join(dir, "nowhere.yaml")); got.code != exitDone {
+		t.Errorf("a file that is missing is for run to tell: exit code %d", got.code)
+	}
+}
+
 func TestHelp(t *testing.T) {
 	for _, c := range commands() {
 		for _, args := range [][]string{{c.name, "-h"}, {c.name, "--help"}, {"help", c.name}} {

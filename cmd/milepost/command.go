@@ -16,6 +16,7 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2
+	exitIdle   = 3 // there is nothing to read yet
 )
 
 // invocation is one run of the program: what it was called with and where it
@@ -86,6 +87,9 @@ func (inv *invocation) run(ctx context.Context) int {
 		return exitUsage
 	case errors.Is(err, errReported):
 		return exitFailed
+	case errors.Is(err, errNothingToRead):
+		fmt.Fprintf(inv.stderr, "milepost %s: %v\n", c.name, err)
+		return exitIdle
 	}
 	fmt.Fprintf(inv.stderr, "milepost %s: %v\n", c.name, err)
 	return exitFailed

@@ -151,7 +151,7 @@ func (s *service) drive(ctx context.Context) error {
 func (s *service) build() error {
 	c := s.config
 	if len(c.Buses)+len(c.Sensors) == 0 {
-		return fmt.Errorf("%s: there is nothing to read: list the buses under buses, or sensors under sensors", s.path)
+		return fmt.Errorf("%s: %w", s.path, errNothingToRead)
 	}
 	bindings, err := s.bindings(c)
 	if err != nil {
