@@ -143,7 +143,7 @@ func (l *Live) ledgerValues(v []float64) {
 	}
 	for i, n := range []uint64{
 		ledger.Frames, ledger.Decoded, ledger.Unknown, ledger.Duplicates, ledger.Dropped, ledger.Late,
-		kernel, l.hub.Dropped(), l.hub.Misdated(), ledger.ClockSteps,
+		kernel, l.hub.Dropped() + ledger.ReadingsDropped, l.hub.Misdated(), ledger.ClockSteps,
 		spooled.EvictedEntries, spooled.Missing, spooled.Dropped,
 		uint64(spooled.Bytes),
 	} {

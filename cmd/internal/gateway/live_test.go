@@ -287,6 +287,49 @@ func TestLiveClockSet(t *testing.T) {
 	}
 }
 
+// late is a sensor that has not found yet that the clock was set.
+type late struct {
+	counting
+	by time.Duration
+}
+
+func (l *late) Run(ctx context.Context, emit func([]sensors.Reading)) error {
+	return l.counting.Run(ctx, func(readings []sensors.Reading) {
+		readings[0].Time -= int64(l.by)
+		emit(readings)
+	})
+}
+
+// While some sensors know that the clock was set and some do not, their readings
+// come by turns: none is dropped, however many turns there are.
+func TestLiveClockSetSensors(t *testing.T) {
+	for _, jump := range []time.Duration{30 * 365 * 24 * time.Hour, -5 * time.Hour} {
+		t.Run(jump.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const each = 100
+				r := newLiveRig(t)
+				readings := counting{time.Millisecond, make([]float64, each)}
+				r.live.Sensors = []LiveSensor{
+					{"iio", "knows", &late{readings, 0}},
+					{"iio", "knows not", &late{readings, jump}},
+				}
+				r.start()
+				time.Sleep(10 * time.Second)
+				count := map[any]float64{}
+				for _, record := range r.end(false) {
+					count[record["message"]] += record["count"].(float64)
+				}
+				if count["knows"] != each || count["knows not"] != each {
+					t.Errorf("%v of %d readings each are delivered", count, each)
+				}
+				if l := r.ledger; l.ReadingsDropped != 0 || l.ClockSteps == 0 {
+					t.Errorf("%+v", l)
+				}
+			})
+		})
+	}
+}
+
 // New databases, priorities and sinks take effect with a window, and none is lost.
 func TestLiveReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -139,11 +139,17 @@ func (d *day) driveLines() (finish func(atLeast int)) {
 // checkEdges checks that the records add up to what was done to the lines.
 func (d *deliveries) checkEdges(t *testing.T, l *vehicleLines) {
 	t.Helper()
-	got := map[string]float64{}
+	got, dropped := map[string]float64{}, 0.0
 	for _, r := range d.records {
-		if r.Group.Bus == "gpio" {
+		switch {
+		case r.Group.Bus == "gpio":
 			got[r.Group.Name+" "+r.Series.Name] += r.Value().Sum
+		case r.Group.Name == "ledger" && r.Series.Name == "readings_dropped":
+			dropped += r.Value().Sum
 		}
+	}
+	if dropped != 0 {
+		t.Errorf("the records tell of %v readings that were dropped", dropped)
 	}
 	check := func(line int, series string, want int) {
 		t.Helper()
