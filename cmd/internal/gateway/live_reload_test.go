@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"context"
+	"math"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -9,6 +11,7 @@ import (
 
 	"milepost/can"
 	"milepost/cmd/internal/config"
+	"milepost/sensors"
 )
 
 // change is a reload of the databases alone.
@@ -131,5 +134,38 @@ func TestLiveStuck(t *testing.T) {
 		}
 		close(bus.until)
 		r.end(false)
+	})
+}
+
+// ahead is a sensor whose clock is hours ahead, and a NaN its value now and then.
+type ahead struct{ counting }
+
+func (a *ahead) Run(ctx context.Context, emit func([]sensors.Reading)) error {
+	return a.counting.Run(ctx, func(readings []sensors.Reading) {
+		readings[0].Time += int64(5 * time.Hour)
+		emit(readings)
+	})
+}
+
+// A sensor out of its mind does not close the windows of the others.
+func TestLiveMisdated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newLiveRig(t)
+		r.live.Sensors = []LiveSensor{
+			{"iio", "sane", &counting{time.Second / 4, []float64{1, 2, 3, 4, 5, 6, 7, 8}}},
+			{"iio", "wild", &ahead{counting{time.Second / 2, []float64{1, math.NaN(), 3}}}},
+		}
+		r.start()
+		time.Sleep(4 * time.Second)
+		want := `0 iio sane.temperature count 4 min 1 max 4 last 4 rev <nil>
+0 iio wild.temperature count 1 min 1 max 1 last 1 rev <nil>
+1 iio sane.temperature count 4 min 5 max 8 last 8 rev <nil>
+1 iio wild.temperature count 1 min 3 max 3 last 3 rev <nil>`
+		if got := lines(r.end(true), "temperature"); got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+		if r.ledger.ClockSteps != 0 || r.live.hub.Misdated() != 3 {
+			t.Errorf("%d readings misdated; %+v", r.live.hub.Misdated(), r.ledger)
+		}
 	})
 }

@@ -142,6 +142,7 @@ func soak(t *testing.T, length, refresh time.Duration) {
 	if err := <-r.result; err != nil {
 		t.Fatal(err)
 	}
+	t.Logf("%d frames, %d records", sent["all"], r.ledger.Records)
 	if l := r.ledger; l.Frames != sent["all"] || l.Dropped != 0 {
 		t.Errorf("%d frames were sent; %+v", sent["all"], l)
 	}
