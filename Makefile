@@ -9,7 +9,7 @@ HOURS     ?= 72
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help build lab demo test race brokers outage test-kernel test-board power bench fuzz cross dist packages check-packages reproducible qemu lint ci clean
+.PHONY: help build lab demo test race brokers outage test-kernel test-board power soak load bench fuzz cross dist packages check-packages reproducible qemu lint ci clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,13 @@ power: lab ## CUTS (200) power cuts on a disk that forgets; needs user-mode-linu
 
 outage: ## a dead link for HOURS (72) of simulated time, over a real spool: memory, disk, and the way back
 	@MILEPOST_OUTAGE=$(HOURS)h $(GO) test -count=1 -timeout 30m -run LongOutage -v $(TESTFLAGS) ./uplink
+
+soak: HOURS = 24
+soak: ## HOURS (24) of simulated driving with all that goes wrong: what is lost, and what grows
+	@MILEPOST_SOAK=$(HOURS)h $(GO) test -count=1 -timeout 60m -run TestSoak -v $(TESTFLAGS) ./cmd/internal/gateway
+
+load: lab build ## four full buses through the gateway, on a kernel of its own: frames lost, CPU, memory; needs user-mode-linux, iproute2, strace
+	@MILEPOST_LOAD=10s MILEPOST_BINARY=$(CURDIR)/bin/milepost $(GO) test -count=1 -run '^TestKernelLoad' -v -exec '$(UML) --modules can_raw,vcan' $(TESTFLAGS) ./cmd/milepost
 
 brokers: ## the uplinks with real brokers, killed, hung and cut off; needs mosquitto, and java and mvn for Apache Kafka
 	@$(GO) test -count=1 $(TESTFLAGS) ./uplink/mqtt/... ./uplink/uplinktest/mosquitto/...

@@ -389,3 +389,51 @@ func TestCollectorAgainstModel(t *testing.T) {
 		}
 	})
 }
+
+// A collector that follows another takes up where that has ended: no window comes
+// twice but as a correction, and no correction has the revision of another.
+func TestCollectorFollows(t *testing.T) {
+	options := Options{Window: 10, Step: 20, Slots: 8}
+	folded := newMirror(1)
+	var got []string
+	emit := func(w *Window) {
+		got = append(got, fmt.Sprintf("%d/%d", w.Start, w.Revision))
+		w.Release()
+	}
+	add := func(c *Collector, times ...int64) {
+		for _, at := range times {
+			lane, late := c.Lane(at, func() {})
+			var data [64]byte
+			if late {
+				c.AddLate(at, 0, &data, 8, func(*Lane) {})
+			} else {
+				lane.Add(0, 0, 8)
+			}
+		}
+	}
+	first := NewCollector(options)
+	first.AddStream(false, nil)
+	add(first, 100, 110, 109, 120, 0, 10) // one is late; then the clock is set back
+	first.Finish()
+	second := NewCollector(options)
+	second.Follow(first)
+	second.AddStream(false, nil)
+	add(second, 15, 20, 18, 110, 130) // of the window that has ended, late again; then the time of before
+	second.Finish()
+	third := NewCollector(options)
+	third.Follow(second)
+	third.AddStream(false, nil)
+	third.Advance(145)
+	add(third, 146)
+	third.Finish()
+	for _, c := range []*Collector{first, second, third} {
+		c.Close(folded, emit)
+	}
+	want := "[100/0 110/0 100/3 120/0 0/2 10/2 20/2 10/5 110/2 130/0 140/0]"
+	if fmt.Sprint(got) != want {
+		t.Errorf("%v\nwant %s", got, want)
+	}
+	if folded.total != 12 {
+		t.Errorf("%d of 12 frames", folded.total)
+	}
+}

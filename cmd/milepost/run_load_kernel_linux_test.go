@@ -37,12 +37,13 @@ const (
 // TestKernelLoad has a gateway as it is configured by default, a process of its
 // own, read four full buses: it counts every frame, and its cost is compared with
 // that of a process that does nothing but recvmmsg with time stamps, in the same
-// run. A guest has one processor, and counts CPU time in ticks of 10 ms.
+// run. That is printed and not judged: a guest has one processor, and counts CPU
+// time in ticks of 10 ms.
 //
-//	MILEPOST_LOAD=30s go test -run KernelLoad -v ...
+// `make load` makes its phases longer.
 func TestKernelLoad(t *testing.T) {
 	inGuest(t)
-	phase := 3 * time.Second
+	phase := time.Second
 	if text := os.Getenv("MILEPOST_LOAD"); text != "" {
 		var err error
 		if phase, err = time.ParseDuration(text); err != nil {

@@ -69,7 +69,7 @@ func soak(t *testing.T, length, refresh time.Duration) {
 	for i := range int(length / wild.interval) {
 		wild.values = append(wild.values, []float64{float64(i % 5), math.NaN(), math.Inf(1)}[i%3])
 	}
-	r.live.Sensors = []LiveSensor{{"iio", "wild", &misdated{wild, rand.New(rand.NewPCG(3, 4))}}}
+	r.live.Sensors = []LiveSensor{{"iio", "wild", &misdated{wild, rand.New(rand.NewPCG(2, uint64(refresh)))}}}
 	late := r.path + ".late"
 	anHour := min(time.Hour, length/5)
 	hours := int(length / anHour)
@@ -142,6 +142,7 @@ func soak(t *testing.T, length, refresh time.Duration) {
 	if err := <-r.result; err != nil {
 		t.Fatal(err)
 	}
+	t.Logf("%d frames, %d records", sent["all"], r.ledger.Records)
 	if l := r.ledger; l.Frames != sent["all"] || l.Dropped != 0 {
 		t.Errorf("%d frames were sent; %+v", sent["all"], l)
 	}
