@@ -322,8 +322,8 @@ func TestLiveClockSetSensors(t *testing.T) {
 				if count["knows"] != each || count["knows not"] != each {
 					t.Errorf("%v of %d readings each are delivered", count, each)
 				}
-				if l := r.ledger; l.ReadingsDropped != 0 || l.ClockSteps == 0 {
-					t.Errorf("%+v", l)
+				if l, misdated := r.ledger, r.live.hub.Misdated(); l.ReadingsDropped != 0 || misdated != each {
+					t.Errorf("%d are dated anew: %+v", misdated, l)
 				}
 			})
 		})
