@@ -80,7 +80,7 @@ packages: ## .deb, .rpm and .ipk for gateways into out/dist; in a clone
 	@$(GO) run ./cmd/milepost-firmware build -o out linux-amd64 linux-arm64 linux-armv7 linux-armv6 linux-mipsle >out/packaged.txt
 	@$(GO) run ./cmd/milepost-firmware package -o out/dist $$(cat out/packaged.txt)
 
-check-packages: ## lintian, dpkg, rpm, systemd; installs the .deb on an emulated arm64 Debian (root)
+check-packages: ## lintian, dpkg, rpm; the .deb on an emulated arm64 Debian, the unit under systemd (root)
 	@bash .ci/packages
 
 reproducible: ## builds and packs the last commit twice, elsewhere and from nothing, and compares
