@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,23 @@ Description: a sample
 	}
 	if _, there := control["./postrm"]; there {
 		t.Error("a postrm that nobody gave")
+	}
+}
+
+// A member of an odd length is followed by a byte that is none of its own.
+func TestDebOddMembers(t *testing.T) {
+	for n := range 16 { // lengths of both kinds
+		p := sample("arm64")
+		p.Files[0].Body = []byte(strings.Repeat("x7", n) + "0123456789"[:n%10])
+		p.Maintainer = "A Person <" + strings.Repeat("ab", n) + strconv.Itoa(n*n*n) + "@example.org>"
+		data, err := p.Deb()
+		if err != nil {
+			t.Fatal(err)
+		}
+		members := readAr(t, data)
+		if len(readTarGz(t, members["control.tar.gz"])) != 6 || len(readTarGz(t, members["data.tar.gz"])) != 10 {
+			t.Errorf("%d: members are not what was written", n)
+		}
 	}
 }
 
