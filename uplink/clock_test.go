@@ -133,8 +133,9 @@ func TestRetry(t *testing.T) {
 		queue := uplinktest.NewQueue()
 		fill(queue, 1, 1)
 		queue.End()
-		var tries []time.Time
 		var mu sync.Mutex // a timer that fires in a bubble orders nothing
+		tries := 0
+		during := func(int) {}
 		var cause error = errors.New("no certificate is valid yet")
 		fail := func(err error) {
 			mu.Lock()
@@ -142,12 +143,11 @@ func TestRetry(t *testing.T) {
 			cause = err
 		}
 		var f *uplink.Forwarder
-		during := func() {}
 		sink := sinkFunc(func(context.Context, []uplink.Record) error {
-			tries = append(tries, time.Now())
-			during()
 			mu.Lock()
 			defer mu.Unlock()
+			tries++
+			during(tries)
 			return cause
 		})
 		f = uplink.NewForwarder(queue, sink, uplink.ForwarderOptions{Decode: uplink.DecodeRecords, MinBackoff: 1000 * time.Hour, MaxBackoff: 1000 * time.Hour})
@@ -157,18 +157,22 @@ func TestRetry(t *testing.T) {
 		expect := func(what string, n int) {
 			t.Helper()
 			synctest.Wait()
-			if len(tries) != n {
-				t.Fatalf("%s: %d tries, want %d", what, len(tries), n)
+			mu.Lock()
+			defer mu.Unlock()
+			if tries != n {
+				t.Fatalf("%s: %d tries, want %d", what, tries, n)
 			}
 		}
 		expect("at the start", 1)
 		f.Retry()
 		expect("asked for", 2)
-		during = func() { // the clock is set while a try fails
-			if len(tries) == 3 {
+		mu.Lock()
+		during = func(try int) { // the clock is set while a try fails
+			if try == 3 {
 				f.Retry()
 			}
 		}
+		mu.Unlock()
 		f.Retry()
 		expect("asked for meanwhile", 4)
 		fail(asked{})
