@@ -288,10 +288,12 @@ func TestLive(t *testing.T) {
 		records := uplinktest.Records(1, 100)
 		go func() {
 			for i := range records {
+				if i == len(records)/2 { // what follows has to be read behind it
+					queue.FailNext(errors.New("input/output error"))
+				}
 				queue.Append(uplink.Protobuf.Append(nil, records[i:i+1]), 0)
 				time.Sleep(10 * time.Millisecond)
 			}
-			queue.FailNext(errors.New("input/output error"))
 			queue.End()
 		}()
 		if err := f.Run(t.Context()); err != nil {
