@@ -288,7 +288,10 @@ func TestLive(t *testing.T) {
 		records := uplinktest.Records(1, 100)
 		go func() {
 			for i := range records {
-				if i == len(records)/2 { // what follows has to be read behind it
+				if i == len(records)/2 {
+					// Behind entries that were read it ends a group and counts with the
+					// next one, where a disk fails again.
+					queue.FailNext(errors.New("input/output error"))
 					queue.FailNext(errors.New("input/output error"))
 				}
 				queue.Append(uplink.Protobuf.Append(nil, records[i:i+1]), 0)
@@ -305,8 +308,8 @@ func TestLive(t *testing.T) {
 		if sink.Sends() > 25 {
 			t.Errorf("%d sends for 100 entries in a second at 50 ms each", sink.Sends())
 		}
-		if s.QueueFailures != 1 {
-			t.Errorf("%d failures of the queue, want 1", s.QueueFailures)
+		if s.QueueFailures < 1 || s.QueueFailures > 2 {
+			t.Errorf("%d failures of the queue, want 1 or 2", s.QueueFailures)
 		}
 	})
 }
