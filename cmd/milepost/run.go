@@ -56,6 +56,9 @@ type service struct {
 	clock   *clock.Clock
 	log     *slog.Logger
 	notify  systemd.Notifier
+	// hangups are the signals to read the configuration again. One that comes while
+	// nothing runs is heeded when something does.
+	hangups chan os.Signal
 	// filter gives a bus other kernel filters.
 	filter func(bus string, bindings *gateway.Bindings) error
 }
@@ -81,6 +84,9 @@ func runRun(ctx context.Context, inv *invocation, c *command, args []string) err
 		// collection.
 		debug.SetGCPercent(50)
 	}
+	s.hangups = make(chan os.Signal, 1)
+	signal.Notify(s.hangups, syscall.SIGHUP)
+	defer signal.Stop(s.hangups)
 	return s.serve(ctx)
 }
 
@@ -267,14 +273,11 @@ func (s *service) tell(err error) {
 
 // reloads reads the configuration again at each SIGHUP.
 func (s *service) reloads(ctx context.Context) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-hangups:
+		case <-s.hangups:
 		}
 		s.tell(s.notify.Reloading())
 		if err := s.reload(); err != nil {

@@ -227,6 +227,23 @@ func TestRunReloadInvalid(t *testing.T) {
 	}
 }
 
+// A gateway that waits for the ignition survives a SIGHUP, and heeds it when it
+// runs: here, when the line could not be found for some seconds.
+func TestRunReloadWhileWaiting(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for an ignition line that does not come: make test")
+	}
+	dir := t.TempDir()
+	g := startProcess(t, sensorsOnly(t, dir, "spool: {dir: spool}\npower: {ignition: {line: no-such-line}}\n"))
+	g.command.Process.Signal(syscall.SIGHUP)
+	g.await("STATUS=collecting")
+	g.await("RELOADING=1")
+	g.await("READY=1")
+	if said := g.terminate(); !strings.Contains(said, "the configuration is taken over") {
+		t.Errorf("it says\n%s", said)
+	}
+}
+
 // A gateway that is killed and started again goes on with what it has stored, and
 // with records that cannot be taken for those that were lost.
 func TestRunKilled(t *testing.T) {

@@ -125,7 +125,8 @@ func (s *sentence) rmc(f fields) (err error) {
 	return nil
 }
 
-func (s *sentence) gga(f fields) (err error) {
+// fix reads what GGA and GNS have in the same places.
+func (s *sentence) fix(f fields) (err error) {
 	if len(f) < 10 {
 		return errShort
 	}
@@ -141,7 +142,12 @@ func (s *sentence) gga(f fields) (err error) {
 	if s.hdop, err = f.number(8); err != nil {
 		return err
 	}
-	if s.altitude, err = f.number(9); err != nil {
+	s.altitude, err = f.number(9)
+	return err
+}
+
+func (s *sentence) gga(f fields) (err error) {
+	if err = s.fix(f); err != nil {
 		return err
 	}
 	switch f.text(6) {
@@ -155,22 +161,7 @@ func (s *sentence) gga(f fields) (err error) {
 }
 
 func (s *sentence) gns(f fields) (err error) {
-	if len(f) < 10 {
-		return errShort
-	}
-	if s.timeOfDay, err = f.timeOfDay(1); err != nil {
-		return err
-	}
-	if err = s.position(f, 2); err != nil {
-		return err
-	}
-	if s.satellites, err = f.count(7); err != nil {
-		return err
-	}
-	if s.hdop, err = f.number(8); err != nil {
-		return err
-	}
-	if s.altitude, err = f.number(9); err != nil {
+	if err = s.fix(f); err != nil {
 		return err
 	}
 	// A letter for each system: GPS, GLONASS, Galileo and so on.
