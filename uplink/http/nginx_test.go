@@ -15,6 +15,7 @@ import (
 	"milepost/uplink/uplinktest"
 	"milepost/uplink/uplinktest/certificates"
 	"milepost/uplink/uplinktest/httpserver"
+	"milepost/uplink/uplinktest/loopback"
 )
 
 // nginx is a real server between the sink and the fake one, as the fleets of
@@ -34,12 +35,9 @@ func startNginx(t *testing.T, a *certificates.Authority, upstream string) *nginx
 		t.Skip("nginx is missing (Debian: apt-get install nginx-light, it is in /usr/sbin)")
 	}
 	n := &nginx{t: t, path: path, dir: t.TempDir()}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	if n.addr, err = loopback.Address(); err != nil {
 		t.Fatal(err)
 	}
-	n.addr = listener.Addr().String()
-	listener.Close()
 	certificate, key, err := a.Issue("nginx", time.Now().Add(30*time.Minute))
 	if err != nil {
 		t.Fatal(err)

@@ -30,6 +30,7 @@ var importRules = []struct {
 	{"aggregate/...", []string{"aggregate/..."}, "summaries are computed from numbers, wherever those come from: data flows one way, and imports point upstream only"},
 	{"boards/...", []string{"boards/..."}, "a board is data"},
 	{"uplink/spool", nil, "the spool stores opaque bytes: a record's format can change without touching what survives power cuts"},
+	{"uplink/uplinktest/...", []string{"uplink/...", "aggregate/..."}, "peers and fakes of tests build on one another; no sink imports one"},
 	{"uplink/...", []string{"uplink", "uplink/spool", "aggregate/..."}, "what is sent are summaries, whatever they were made of; a sink knows no other sink"},
 	{"firmware/...", []string{"boards/...", "firmware/..."}, "firmware is a library of the builder"},
 	{"cmd/milepost-firmware", []string{"..."}, "only cmd assembles"},

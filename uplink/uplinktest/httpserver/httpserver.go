@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"milepost/uplink"
+	"milepost/uplink/uplinktest/loopback"
 )
 
 // Options configure a Server.
@@ -93,7 +94,10 @@ type Fault struct {
 func Start(o Options) (*Server, error) {
 	s := &Server{o: o, addr: o.Addr, answers: make(map[string]result)}
 	if s.addr == "" {
-		s.addr = "127.0.0.1:0"
+		var err error
+		if s.addr, err = loopback.Address(); err != nil {
+			return nil, fmt.Errorf("http server: %w", err)
+		}
 	}
 	return s, s.Restart()
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kversion"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
+
+	"milepost/uplink/uplinktest/loopback"
 )
 
 // Broker is a cluster of one node, which keeps its topics in a directory so
@@ -46,7 +48,18 @@ type Options struct {
 
 // Start makes a broker.
 func Start(o Options) (*Broker, error) {
-	b := &Broker{o: o, addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: o.Port}}
+	address := fmt.Sprintf("127.0.0.1:%d", o.Port)
+	if o.Port == 0 {
+		var err error
+		if address, err = loopback.Address(); err != nil {
+			return nil, fmt.Errorf("kafka broker: %w", err)
+		}
+	}
+	addr, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("kafka broker: %w", err)
+	}
+	b := &Broker{o: o, addr: addr}
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("kafka broker: %w", err)
 	}

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"milepost/uplink/uplinktest/loopback"
 )
 
 // Options configure a Server.
@@ -86,7 +87,7 @@ func (s *Server) prepare(ctx context.Context) error {
 	if err := os.MkdirAll(s.o.Dir, 0o755); err != nil {
 		return err
 	}
-	ports, err := freePorts(3)
+	ports, err := loopback.Addresses(3)
 	if err != nil {
 		return err
 	}
@@ -113,19 +114,6 @@ func (s *Server) prepare(ctx context.Context) error {
 		return fmt.Errorf("format the data directory: %w: %s", err, lastLines(string(out), 5))
 	}
 	return nil
-}
-
-// freePorts are addresses of the loopback interface at which nobody listens.
-func freePorts(n int) (addresses []string, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // when all are chosen, so that they differ
-		addresses = append(addresses, l.Addr().String())
-	}
-	return addresses, nil
 }
 
 func (s *Server) config() string { return filepath.Join(s.o.Dir, "server.properties") }

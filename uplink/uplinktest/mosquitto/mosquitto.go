@@ -7,13 +7,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
+
+	"milepost/uplink/uplinktest/loopback"
 )
 
 // ErrMissing says that the program is not installed.
@@ -78,7 +79,7 @@ func Start(o Options) (*Broker, error) {
 	if b.o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return nil, fmt.Errorf("mosquitto: %w", err)
 	}
-	ports, err := freePorts(4)
+	ports, err := loopback.Addresses(4)
 	if err != nil {
 		return nil, fmt.Errorf("mosquitto: %w", err)
 	}
@@ -93,19 +94,6 @@ func Start(o Options) (*Broker, error) {
 		}
 	}
 	return b, b.Restart()
-}
-
-// freePorts are addresses of the loopback interface at which nobody listens.
-func freePorts(n int) (addresses []string, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // when all are chosen, so that they differ
-		addresses = append(addresses, l.Addr().String())
-	}
-	return addresses, nil
 }
 
 // Set replaces the further lines of the configuration, for the next Restart.

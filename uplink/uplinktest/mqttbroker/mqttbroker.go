@@ -13,6 +13,8 @@ import (
 	"github.com/mochi-mqtt/server/v2/hooks/auth"
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"milepost/uplink/uplinktest/loopback"
 )
 
 // Message is what a client has published.
@@ -36,7 +38,10 @@ type Broker struct {
 // interface.
 func Start(addr string) (*Broker, error) {
 	if addr == "" {
-		addr = "127.0.0.1:0"
+		var err error
+		if addr, err = loopback.Address(); err != nil {
+			return nil, fmt.Errorf("mqtt broker: %w", err)
+		}
 	}
 	b := &Broker{addr: addr, rules: &auth.Ledger{Auth: auth.AuthRules{{Allow: true}}}}
 	return b, b.Restart()
