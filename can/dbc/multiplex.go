@@ -58,6 +58,9 @@ func (p *parser) multiplexerValues(at mark) error {
 //     counts. A marked signal without such a statement is in every frame.
 //   - A signal without a marker is in every frame.
 //
+// To cantools a bare m is no marker. Here it makes a multiplexer where a message
+// has signals to select and nothing else that could.
+//
 // What selects is the raw value of the multiplexer. (cantools compares the
 // physical one; they differ only where a multiplexer has a factor or an offset.)
 func (p *parser) applyMultiplexing() {
@@ -76,6 +79,7 @@ func (p *parser) multiplex(m *Message, statements map[signalKey]multiplexerRange
 	key := messageKey{m.ID, m.Extended}
 	var multiplexers, plain []*Signal
 	byName := make(map[string]*Signal, len(m.Signals))
+	p.readBareMarkers(m)
 	for _, s := range m.Signals {
 		if byName[s.Name] == nil {
 			byName[s.Name] = s
@@ -140,6 +144,29 @@ func (p *parser) multiplex(m *Message, statements map[signalKey]multiplexerRange
 		s.MultiplexerRanges = mergeRanges(ranges)
 	}
 	p.breakCycles(m)
+}
+
+// readBareMarkers decides what a bare m of a message means.
+func (p *parser) readBareMarkers(m *Message) {
+	var bare []*Signal
+	multiplexer, multiplexed := false, false
+	for _, s := range m.Signals {
+		mark := p.markers[s]
+		multiplexer = multiplexer || mark.multiplexer
+		multiplexed = multiplexed || mark.multiplexed
+		if mark.bare {
+			bare = append(bare, s)
+		}
+	}
+	for _, s := range bare {
+		if len(bare) == 1 && multiplexed && !multiplexer {
+			p.markers[s] = marker{multiplexer: true}
+			p.warn(p.places[s], "signal %s is marked m without a number; it is taken for the multiplexer (M) of message %s, which has no other", s.Name, m.Name)
+			continue
+		}
+		p.markers[s] = marker{}
+		p.warn(p.places[s], "signal %s is marked m without a number; it is taken to be in every frame", s.Name)
+	}
 }
 
 // breakCycles frees signals that select themselves through others.

@@ -6,14 +6,20 @@ import (
 	"strings"
 )
 
-// marker is what a signal's definition says about multiplexing: M, m5, m5M.
+// marker is what a signal's definition says about multiplexing: M, m5, m5M. A
+// bare m, as in opendbc's vw_pq.dbc, is an M or nothing: that depends on the
+// others of the message.
 type marker struct {
 	multiplexer bool
 	multiplexed bool
 	value       int64
+	bare        bool
 }
 
 func parseMarker(text string) (m marker, ok bool) {
+	if text == "m" {
+		return marker{bare: true}, true
+	}
 	number, found := strings.CutPrefix(text, "m")
 	if !found {
 		return marker{multiplexer: true}, text == "M"
