@@ -360,7 +360,9 @@ func (c *candumpReader) end(err error) {
 		// can be used.
 		c.final, c.err = true, io.EOF
 		c.stats.Truncated, c.stats.CutOff = true, true
-		c.problem(c.base+int64(len(c.buf)), "the compressed data end too early: the log was cut off")
+		if c.onProblem != nil { // the lines before it may not have been counted yet
+			c.onProblem(Problem{File: c.name, Offset: c.base + int64(len(c.buf)), Reason: "the compressed data end too early: the log was cut off"})
+		}
 	default:
 		c.err = fmt.Errorf("%s: at byte %d of the text: %w", c.name, c.base+int64(len(c.buf)), err)
 	}

@@ -88,8 +88,11 @@ type Problem struct {
 	Reason string
 }
 
-// String gives "file:line: reason".
+// String gives "file:line: reason", or the offset where there is no line.
 func (p Problem) String() string {
+	if p.Line == 0 {
+		return fmt.Sprintf("%s: at byte %d of the text: %s", p.File, p.Offset, p.Reason)
+	}
 	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Reason)
 }
 

@@ -19,7 +19,11 @@ func writeReplaySummary(w io.Writer, r *gateway.ReplayResult) {
 	fmt.Fprintln(w)
 	if r.To > r.From {
 		from, to := time.Unix(0, r.From).UTC(), time.Unix(0, r.To).UTC()
-		fmt.Fprintf(w, "%s of driving, %s to %s\n", spanText(to.Sub(from)), from.Format("2006-01-02 15:04:05"), to.Format("15:04:05 UTC"))
+		end := "15:04:05 UTC"
+		if to.Sub(from) >= 24*time.Hour || to.Day() != from.Day() {
+			end = "2006-01-02 15:04:05 UTC"
+		}
+		fmt.Fprintf(w, "%s of driving, %s to %s\n", spanText(to.Sub(from)), from.Format("2006-01-02 15:04:05"), to.Format(end))
 	}
 	seconds := max(r.Took.Seconds(), 1e-9)
 	fmt.Fprintf(w, "replayed in %.2f s: %s frames a second", seconds, gateway.Grouped(roundedRate(float64(r.Ledger.Frames)/seconds)))

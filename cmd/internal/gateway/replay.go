@@ -227,11 +227,16 @@ func (r *Replay) open() (in *input, err error) {
 	if report := r.LogOptions.OnProblem; report != nil {
 		// A log that is read in chunks reports what is wrong with its compression
 		// from a worker.
+		// It says so again where the rest of it is read as a whole.
 		var mu sync.Mutex
+		var last canlog.Problem
 		r.LogOptions.OnProblem = func(p canlog.Problem) {
 			mu.Lock()
 			defer mu.Unlock()
-			report(p)
+			if p != last {
+				report(p)
+			}
+			last = p
 		}
 	}
 	identity := sha256.New()
