@@ -304,7 +304,8 @@ func (c *Collector) window(lane *Lane) *Window {
 }
 
 // TakeOut summarises what a full lane holds before its window is complete and
-// keeps the result for the window's end. The writer must be the closer, too.
+// keeps the result for the window's end; what is too much are late frames, then it
+// emits corrections. The writer must be the closer, too.
 func (c *Collector) TakeOut(lane *Lane, folder Folder, emit func(*Window)) {
 	part := c.window(lane)
 	folder.Fold(lane, part)
@@ -313,8 +314,15 @@ func (c *Collector) TakeOut(lane *Lane, folder Folder, emit func(*Window)) {
 	} else {
 		lane.part = part
 	}
-	c.corrections(lane.late, lane, folder, emit)
-	lane.late = lane.late[:0]
+	if len(lane.late) >= maxLate {
+		// Corrections come in the order of their frames: those that were added to
+		// windows before this one first, complete or not.
+		c.Close(folder, emit)
+		c.ring.Each(func(_ int64, open *Lane) {
+			c.corrections(open.late, open, folder, emit)
+			open.late = open.late[:0]
+		})
+	}
 	lane.clear()
 }
 

@@ -82,6 +82,34 @@ func TestManyLateFrames(t *testing.T) {
 	}
 }
 
+// TestCorrectionsInOrder: late frames that were added to windows which are
+// complete, or still open, come before those for which there is no more room.
+func TestCorrectionsInOrder(t *testing.T) {
+	var script []scripted
+	add := func(second int64, n int) {
+		for range n {
+			f := scripted{time: second * 1e9, length: 8}
+			f.data[0], f.data[1] = byte(len(script)), byte(len(script)>>8)
+			script = append(script, f)
+		}
+	}
+	for _, second := range []int64{100, 101, 104, 105} { // 104 is open, the others complete
+		add(second, 1)
+		add(95, 2)
+	}
+	add(95, maxLate)
+	counted := []bool{false}
+	for _, lazy := range []bool{false, true} {
+		got := collect(script, counted, laneOptions, usual, lazy)
+		if err := got.check(script, counted, laneOptions); err != nil {
+			t.Error(err)
+		}
+		if got.stats.Dropped != 0 || got.stats.Late != 8+maxLate {
+			t.Errorf("%+v", got.stats)
+		}
+	}
+}
+
 // TestLateIntoEmptyLane: time passes without frames, so that late ones find the
 // newest window empty; also behind a clock that was set back.
 func TestLateIntoEmptyLane(t *testing.T) {

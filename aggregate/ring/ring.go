@@ -124,5 +124,16 @@ func (r *Ring[T]) Close(f func(w int64, value *T)) {
 	}
 }
 
+// Each calls f for every open window that was written to, in ascending order. Only
+// where the writer is the closer, too.
+func (r *Ring[T]) Each(f func(w int64, value *T)) {
+	first := r.complete.Load()
+	for w := first; w < first+int64(len(r.slots)); w++ {
+		if s := &r.slots[w&r.mask]; s.used && s.window == w {
+			f(w, &s.value)
+		}
+	}
+}
+
 // Pending says whether Close would find anything complete. Either side may ask.
 func (r *Ring[T]) Pending() bool { return r.complete.Load() > r.released.Load() }

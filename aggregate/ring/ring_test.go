@@ -76,7 +76,18 @@ func TestAgainstMap(t *testing.T) {
 		model := map[int64][]int{}
 		complete, released := first, first
 		for i := range rapid.IntRange(1, 200).Draw(t, "steps") {
-			switch rapid.IntRange(0, 5).Draw(t, "step") {
+			switch rapid.IntRange(0, 6).Draw(t, "step") {
+			case 6:
+				var want, got []string
+				for _, w := range sortedKeys(model) {
+					if w >= complete {
+						want = append(want, fmt.Sprint(w, model[w]))
+					}
+				}
+				r.Each(func(w int64, value *[]int) { got = append(got, fmt.Sprint(w, *value)) })
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Fatalf("open (-want +got):\n%s", diff)
+				}
 			case 0:
 				w := complete + rapid.Int64Range(-3, int64(size)).Draw(t, "complete")
 				if rapid.IntRange(0, 20).Draw(t, "far") == 0 {
