@@ -89,7 +89,9 @@ func (e Encoding) AppendOne(dst []byte, r *Record) []byte {
 func (e Encoding) AppendUpTo(dst []byte, records []Record, maxBytes int) (payload []byte, n int) {
 	start := len(dst)
 	if e == OTLP {
-		for n = len(records); n > 0; {
+		// Not from all of them: a payload of 4 KB out of 5,000 records would be paid
+		// for with the encoding of the 5,000.
+		for n = min(len(records), maxBytes/leastOTLP+1); n > 0; {
 			dst = appendOTLP(dst[:start], records[:n])
 			size := len(dst) - start
 			if size <= maxBytes {

@@ -157,6 +157,9 @@ func appendMetric(dst []byte, records []Record, i int, next []int) []byte {
 	return dst
 }
 
+// leastOTLP is less than any record takes: its two times, a count and the exemplar.
+const leastOTLP = 32
+
 func appendPoint(dst []byte, r *Record) []byte {
 	absent := r.Summary.Count == 0
 	v := aggregate.Value{Last: math.NaN()}
