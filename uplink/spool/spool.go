@@ -47,6 +47,9 @@ const (
 	defaultQuarantineBytes = 16 << 20
 	maxChapterBytes        = 1 << 30
 
+	// largeChapters is how many times larger a chapter of large groups may be.
+	largeChapters = 4
+
 	// maxUnsynced is how many finished chapters may wait for their sync, each
 	// with its bytes in memory, before the next one waits for the disk.
 	maxUnsynced = 1
@@ -121,9 +124,9 @@ type Spool struct {
 	room     *sync.Cond // on mu: a group was written, or a chapter's log closed
 	chapters []*chapter // ascending; the last one may be current
 	current  *chapter   // being appended to, or nil
-	claimed  bool       // room in a shared quota for the next chapter
+	claimed  int64      // room in a shared quota for the next chapter
 	prepared *chapter   // empty, for when the current one is finished; or nil
-	unsynced int        // finished chapters whose log is open
+	unsynced int        // finished chapters that wait for their sync
 	trash    []*removal
 	bytes    int64 // in chapters
 

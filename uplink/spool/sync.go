@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"time"
+
+	"github.com/tidwall/wal"
 )
 
 // run makes things durable until Close. The timer starts with the first change
@@ -186,14 +188,13 @@ func (s *Spool) syncChapter(ch *chapter, size int64, done bool) error {
 	for _, l := range lost {
 		s.loseLocked(ch, l, "gone after a failed sync")
 	}
-	log := ch.log
-	if done && log != nil {
-		ch.log = nil
-		s.unsynced--
-		s.room.Broadcast()
+	var log *wal.Log
+	if done {
+		log, ch.log = ch.log, nil
+		s.settledLocked(ch)
 	}
 	s.mu.Unlock()
-	if done && log != nil {
+	if log != nil {
 		// Its own sync has nothing left to do, as ours is the one that counts, but
 		// may take as long.
 		s.closing.Go(func() { log.Close() })
