@@ -52,7 +52,7 @@ type chapter struct {
 	done       bool // nothing will be appended
 	// most is how large it may become with large groups.
 	most int64
-	log  *wal.Log // for small groups; nil while there is none
+	log  *wal.Log // for small groups; nil while there are none
 	// waits is set while it is finished and counts in Spool.unsynced.
 	waits bool
 	// nextEntry is the next index of tidwall/wal, which counts groups; 0 where

@@ -138,6 +138,7 @@ type Spool struct {
 	groups                 []*group
 	filling                *group // the last of them, or nil
 	storing                bool   // the first one is being written
+	small                  bool   // the last one was, or there was none
 	spare                  []*group
 	groupBytes             int64
 	queued                 int64 // bytes in groups
@@ -163,6 +164,7 @@ type Spool struct {
 	ended    bool
 	closed   bool
 
+	marked                         atomic.Bool // there is something to be made durable
 	full, dirty, urgent, stop      chan struct{}
 	tight                          chan struct{} // the quota is nearly used up
 	running                        sync.WaitGroup
@@ -186,7 +188,7 @@ func open(dir string, opts Options, fsys fileSystem) (*Spool, error) {
 	s := &Spool{
 		opts: opts, opened: time.Now(), log: opts.Logger, interval: opts.Sync, cursors: map[string]*place{},
 		full: make(chan struct{}, 1), dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1), stop: make(chan struct{}),
-		idle: make(chan *wal.Log, 1), tight: make(chan struct{}, 1),
+		idle: make(chan *wal.Log, 1), tight: make(chan struct{}, 1), small: true,
 	}
 	s.fs = counting{fsys, &s.written}
 	s.room = sync.NewCond(&s.mu)
@@ -264,7 +266,16 @@ func (p *place) wakeLocked() {
 	}
 }
 
-func (s *Spool) markDirty() { notify(s.dirty) }
+// markDirty starts the timer of the next sync, unless it runs. To wake the
+// goroutine that has it with every entry would slow down who appends.
+//
+// No change is forgotten: the mark is taken away before a sync, so a change that
+// finds it there comes before that sync.
+func (s *Spool) markDirty() {
+	if s.marked.CompareAndSwap(false, true) {
+		notify(s.dirty)
+	}
+}
 
 // notify leaves a token in a channel that holds one.
 func notify(c chan struct{}) {

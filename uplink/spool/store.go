@@ -110,8 +110,8 @@ func (s *Spool) store(all bool) error {
 // storeGroup writes one group. It is called with Spool.mu held and lets go of it
 // meanwhile.
 func (s *Spool) storeGroup(g *group) error {
-	large := s.isLarge(g)
-	if ch := s.current; ch != nil && ch.log == nil && !large && s.isFull(ch.size, s.opts.ChapterBytes) {
+	beside := s.besideLocked(g)
+	if ch := s.current; ch != nil && ch.log == nil && !beside && s.isFull(ch.size, s.opts.ChapterBytes) {
 		s.finishLocked(ch) // tidwall/wal would have to read all of it.
 	}
 	if s.current == nil {
@@ -149,13 +149,13 @@ func (s *Spool) storeGroup(g *group) error {
 	}
 	ch := s.current
 	size := g.bytes()
-	if large {
+	if beside {
 		s.leaveLogLocked(ch)
 	}
 	log := ch.log
 	s.mu.Unlock()
 	var err error
-	if large {
+	if beside {
 		_, err = ch.file.WriteAt(g.stored(), ch.size)
 	} else {
 		log, err = s.writeSmall(ch, log, g)
@@ -173,7 +173,7 @@ func (s *Spool) storeGroup(g *group) error {
 	s.bytes += size
 	s.counters.segmentBytes += uint64(size)
 	most := s.opts.ChapterBytes
-	if large {
+	if beside {
 		most = ch.most
 	}
 	if s.isFull(ch.size, most) {
@@ -182,10 +182,15 @@ func (s *Spool) storeGroup(g *group) error {
 	return nil
 }
 
-// isLarge reports whether a group is written beside tidwall/wal, in its format:
-// what it writes it also copies twice and keeps in memory until the chapter is
-// finished, which for a little now and then is as nothing.
-func (s *Spool) isLarge(g *group) bool { return g.bytes() >= s.groupBytes/4 }
+// besideLocked reports whether the next group is written beside tidwall/wal, in its
+// format: what the library writes it copies twice and keeps in memory until the
+// chapter is finished, which for a little now and then is as nothing. A small group
+// behind a large one is often the rest of it.
+func (s *Spool) besideLocked(g *group) bool {
+	small, before := g.bytes() < s.groupBytes/4, s.small
+	s.small = small
+	return !small || !before && (s.current == nil || s.current.log == nil)
+}
 
 // largestChapter is how large a chapter may become that begins now, with large
 // groups: they are none of tidwall/wal's memory, and to make a directory and a

@@ -26,6 +26,7 @@ func (s *Spool) run() {
 			continue
 		case <-due:
 			due = nil
+			s.marked.Store(false)
 			err = s.sync(true)
 		case <-s.urgent:
 			err = s.sync(false)
