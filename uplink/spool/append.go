@@ -71,7 +71,7 @@ func (s *Spool) appendLocked(payload []byte, compressed bool, length int, times 
 	g.add(index, payload, compressed)
 	g.times.add(times)
 	s.queued += int64(len(g.buf) - before)
-	if int64(len(g.buf)) >= s.groupBytes-s.groupBytes/4 {
+	if int64(len(g.buf)) >= s.groupBytes-s.groupBytes/8 {
 		s.closeGroupLocked()
 	}
 	s.next++
