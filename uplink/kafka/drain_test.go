@@ -43,7 +43,7 @@ func BenchmarkDrain(b *testing.B) {
 		defer server.Kill()
 		brokers = append(brokers, struct{ name, address string }{"kafka", server.Addr()})
 	}
-	const rounds = 7
+	const rounds = 5
 	topics := 0
 	dir, records := fillSpool(b)
 	for _, broker := range brokers {
@@ -103,7 +103,7 @@ func fillSpool(b *testing.B) (dir string, records int) {
 	encoder := uplink.NewBatchEncoder("van-17", uplinktest.Boot, 1)
 	var folder aggregate.ColumnFolder
 	state := uint64(1)
-	for second := range int64(300) {
+	for second := range int64(500) {
 		w := aggregate.NewWindow(second*1e9, 1e9, 0)
 		for i, g := range groups {
 			summaries := w.AddGroup(g)
