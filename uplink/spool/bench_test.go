@@ -61,7 +61,7 @@ func BenchmarkAppendOfWrite(b *testing.B) {
 				dir := b.TempDir()
 				cpu = cpuTime()
 				start := time.Now()
-				const most = largeChapters * defaultChapterBytes
+				const most = largeChapterBytes
 				var f *os.File
 				for n := 0; n < total; n += size {
 					if n%(most-most/4) < size {

@@ -47,8 +47,10 @@ const (
 	defaultQuarantineBytes = 16 << 20
 	maxChapterBytes        = 1 << 30
 
-	// largeChapters is how many times larger a chapter of large groups may be.
-	largeChapters = 4
+	// A chapter of large groups may be so many times larger, up to so many bytes.
+	// After a crash all of the newest is read at once.
+	largeChapters     = 4
+	largeChapterBytes = 2 << 20
 
 	// maxUnsynced is how many finished chapters may wait for their sync, each
 	// with its bytes in memory, before the next one waits for the disk.
@@ -61,8 +63,9 @@ type Options struct {
 	// durable, 1 s if zero; see also SyncAlways and SyncNever.
 	Sync time.Duration
 	// ChapterBytes is the size of a chapter, 512 KiB if zero; it is finished at
-	// three quarters of that or more. About five times as much memory is in use
-	// at full speed, up to five times 512 KiB.
+	// three quarters of that or more. Up to five times as much memory is in use,
+	// most where entries are made durable a few at a time. Where many come at once
+	// it may have four times as much, up to 2 MiB.
 	ChapterBytes int64
 	// MemoryBytes is how much may wait in memory while the disk fails, 4 MiB if
 	// zero.

@@ -198,7 +198,7 @@ func (s *Spool) besideLocked(g *group) bool {
 // many bytes are used of one, they keep their grain; so does thinning, which has
 // whole chapters in memory.
 func (s *Spool) largestChapter(used, quota int64) int64 {
-	large := largeChapters * s.opts.ChapterBytes
+	large := max(s.opts.ChapterBytes, min(largeChapters*s.opts.ChapterBytes, largeChapterBytes))
 	if s.handed != nil || quota > 0 && (large > quota/16 || used+large > quota-quota/4) {
 		return s.opts.ChapterBytes
 	}
