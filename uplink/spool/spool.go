@@ -171,8 +171,7 @@ type Spool struct {
 	full, dirty, urgent, stop      chan struct{}
 	tight                          chan struct{} // the quota is nearly used up
 	running                        sync.WaitGroup
-	closing                        sync.WaitGroup // logs of chapters that are durable
-	idle                           chan *wal.Log  // logs of finished chapters that need not be
+	closing                        sync.WaitGroup // logs that are not needed any more
 	complaint                      throttle       // of run
 	evicting, failing, droppingLog throttle
 	thinLog                        throttle
@@ -191,7 +190,7 @@ func open(dir string, opts Options, fsys fileSystem) (*Spool, error) {
 	s := &Spool{
 		opts: opts, opened: time.Now(), log: opts.Logger, interval: opts.Sync, cursors: map[string]*place{},
 		full: make(chan struct{}, 1), dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1), stop: make(chan struct{}),
-		idle: make(chan *wal.Log, 1), tight: make(chan struct{}, 1), small: true,
+		tight: make(chan struct{}, 1), small: true,
 	}
 	s.fs = counting{fsys, &s.written}
 	s.room = sync.NewCond(&s.mu)
@@ -213,7 +212,6 @@ func open(dir string, opts Options, fsys fileSystem) (*Spool, error) {
 		s.opts.QuarantineBytes = defaultQuarantineBytes
 	}
 	s.ballast.size = s.opts.BallastBytes
-	s.closing.Go(s.closeIdle)
 	var err error
 	if s.dir, err = filepath.Abs(dir); err == nil {
 		err = s.recover()
@@ -367,7 +365,6 @@ func (s *Spool) Close() error {
 }
 
 func (s *Spool) closeFiles() {
-	close(s.idle)
 	s.closing.Wait()
 	for _, ch := range s.chapters {
 		ch.closeLog()

@@ -41,13 +41,6 @@ func (s *Spool) write() {
 	}
 }
 
-// closeIdle closes the logs of finished chapters that need no sync of ours.
-func (s *Spool) closeIdle() {
-	for log := range s.idle {
-		log.Close()
-	}
-}
-
 // waitForSync returns when few enough finished chapters wait for their sync.
 func (s *Spool) waitForSync() {
 	s.mu.Lock()
@@ -225,19 +218,11 @@ func (s *Spool) writeSmall(ch *chapter, log *wal.Log, g *group) (_ *wal.Log, err
 	return log, nil
 }
 
-// leaveLogLocked closes the log of a chapter that needs no sync of it. Where that
-// sync takes long, it is left to the garbage collector, which closes files without.
+// leaveLogLocked closes the log of a chapter without waiting for the sync that the
+// library adds to that.
 func (s *Spool) leaveLogLocked(ch *chapter) {
-	log := ch.log
-	ch.log = nil
-	switch {
-	case log == nil:
-	case canMove:
-		select {
-		case s.idle <- log:
-		default:
-		}
-	default:
+	if log := ch.log; log != nil {
+		ch.log = nil
 		s.closing.Go(func() { log.Close() })
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"time"
-
-	"github.com/tidwall/wal"
 )
 
 // run makes things durable until Close. The timer starts with the first change
@@ -189,17 +187,11 @@ func (s *Spool) syncChapter(ch *chapter, size int64, done bool) error {
 	for _, l := range lost {
 		s.loseLocked(ch, l, "gone after a failed sync")
 	}
-	var log *wal.Log
 	if done {
-		log, ch.log = ch.log, nil
+		s.leaveLogLocked(ch)
 		s.settledLocked(ch)
 	}
 	s.mu.Unlock()
-	if log != nil {
-		// Its own sync has nothing left to do, as ours is the one that counts, but
-		// may take as long.
-		s.closing.Go(func() { log.Close() })
-	}
 	if done && err == nil {
 		ch.closeFile()
 	}
