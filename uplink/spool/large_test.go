@@ -32,6 +32,9 @@ func TestLargeGroups(t *testing.T) {
 			if ch := s.current; ch != nil && again && (ch.log != nil) != (size == small) {
 				t.Errorf("group %d of %d bytes: log %v", i, size, ch.log)
 			}
+			if ch := s.current; ch != nil && ch.log != nil && ch.size > 64<<10 {
+				t.Errorf("group %d: tidwall/wal has a chapter of %d bytes in memory", i, ch.size)
+			}
 			s.mu.Unlock()
 			if i == 20 { // goes on with the chapter that is there
 				mustClose(t, s)
