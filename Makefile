@@ -9,7 +9,7 @@ HOURS     ?= 72
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help build lab demo test race brokers outage test-kernel test-board power soak load bench fuzz cross dist packages check-packages reproducible qemu lint ci clean
+.PHONY: help build lab demo test race brokers outage test-kernel test-board power soak load bench bench-uplink fuzz cross dist packages check-packages reproducible qemu lint ci clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,16 @@ brokers: ## the uplinks with real brokers, killed, hung and cut off; needs mosqu
 
 bench: ## speed and memory against other programs, as ratios within one run
 	@$(GO) run ./cmd/milepost-lab bench
+	@$(MAKE) bench-uplink
+
+# The lines that package uplink/uplinktest/ratio logs, without where they come from.
+GOALS = awk '/_test.go:[0-9]+: / { sub(/^ *[a-z_]+_test.go:[0-9]+: /, ""); print; next } /^(FAIL|panic|---.*FAIL)/ { print; failed = 1 } END { exit failed }'
+
+bench-uplink: ## the spool and the uplinks beside the least that could be done; with java and mvn MILEPOST_KAFKA=1 adds Apache Kafka
+	@$(GO) test -run '^$$' -bench 'OfWrite|GroupCommit|Roll|Heap' ./uplink/spool | $(GOALS)
+	@$(GO) test -run '^$$' -bench 'Heap' ./uplink | $(GOALS)
+	@$(GO) test -run '^$$' -bench 'Drain' -timeout 30m ./uplink/kafka | $(GOALS)
+	@$(GO) test -run '^$$' -bench 'Window' ./uplink/mqtt | $(GOALS)
 
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@GO=$(GO) bash .ci/fuzz $(FUZZTIME)

@@ -71,7 +71,7 @@ func (s *Spool) appendLocked(payload []byte, compressed bool, length int, times 
 	g.add(index, payload, compressed)
 	g.times.add(times)
 	s.queued += int64(len(g.buf) - before)
-	if int64(len(g.buf)) >= s.groupBytes-s.groupBytes/4 {
+	if int64(len(g.buf)) >= s.groupBytes-s.groupBytes/8 {
 		s.closeGroupLocked()
 	}
 	s.next++
@@ -130,7 +130,7 @@ func (s *Spool) newGroupLocked(base uint64) *group {
 	g := &group{}
 	if len(s.spare) == 0 {
 		// Grown step by step, it would cost several times its bytes.
-		g.buf = make([]byte, 0, s.groupBytes+s.groupBytes/8+groupHeader)
+		g.buf = make([]byte, 0, s.groupBytes+s.groupBytes/8+groupStart)
 	}
 	if n := len(s.spare); n > 0 {
 		g = s.spare[n-1]
@@ -157,7 +157,7 @@ func (s *Spool) takenLocked() {
 		s.filling = nil
 	}
 	s.flushed, s.after = g.last, g.last
-	s.queued -= int64(len(g.buf) - groupHeader)
+	s.queued -= int64(len(g.buf) - groupStart)
 	s.groups = append(s.groups[:0], s.groups[1:]...)
 	if int64(cap(g.buf)) <= 2*s.groupBytes && len(s.groups)+len(s.spare) <= maxGroups {
 		s.spare = append(s.spare, g)

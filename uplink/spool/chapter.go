@@ -50,7 +50,11 @@ type chapter struct {
 	superseded bool // removed because a thinned one has taken its place
 	busy       bool // a thinned one is just taking its place
 	done       bool // nothing will be appended
-	log        *wal.Log
+	// most is how large it may become with large groups.
+	most int64
+	log  *wal.Log // for small groups; nil while there are none
+	// waits is set while it is finished and counts in Spool.unsynced.
+	waits bool
 	// nextEntry is the next index of tidwall/wal, which counts groups; 0 where
 	// the chapter cannot be continued. It belongs to who holds Spool.writing.
 	nextEntry uint64
@@ -193,10 +197,7 @@ func createChapter(fsys fileSystem, path string) (*chapter, error) {
 	f, err := fsys.OpenFile(ch.segment(), os.O_RDWR|os.O_CREATE|os.O_TRUNC, fileMode)
 	if err == nil {
 		ch.file = f
-		if err = ch.openLog(fsys, 1); err == nil {
-			return ch, nil
-		}
-		f.Close()
+		return ch, nil
 	}
 	fsys.Remove(ch.segment())
 	fsys.Remove(ch.path)
@@ -207,26 +208,25 @@ func createChapter(fsys fileSystem, path string) (*chapter, error) {
 func (ch *chapter) begin(base, after uint64) { ch.base, ch.after, ch.last = base, after, base-1 }
 
 // openLog hands the chapter to tidwall/wal for appending. All of the segment
-// must be whole groups, the first of which tidwall/wal knows by the number first;
-// there is exactly one segment, because its size has no limit.
-func (ch *chapter) openLog(fsys fileSystem, first uint64) error {
+// must be whole groups, as many as nextEntry says; there is exactly one segment,
+// because its size has no limit.
+func (ch *chapter) openLog(fsys fileSystem) (*wal.Log, error) {
 	log, err := fsys.OpenLog(ch.path, &wal.Options{
 		NoSync: true, SegmentSize: math.MaxInt, SegmentCacheSize: 1, NoCopy: true,
 		AllowEmpty: true, DirPerms: dirMode, FilePerms: fileMode,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	last, err := log.LastIndex()
 	if err == nil && last+1 != ch.nextEntry {
-		err = fmt.Errorf("%s has %d entries, not %d", ch.segment(), last+1-first, ch.nextEntry-first)
+		err = fmt.Errorf("%s goes up to group %d, not %d", ch.segment(), last, ch.nextEntry-1)
 	}
 	if err != nil {
 		log.Close()
-		return err
+		return nil, err
 	}
-	ch.log = log
-	return nil
+	return log, nil
 }
 
 func (ch *chapter) closeFile() {

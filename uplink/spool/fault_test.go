@@ -176,7 +176,7 @@ func readAll(t *testing.T, s *Spool, n uint64) {
 func TestFailedSync(t *testing.T) {
 	dir := memoryDir(t)
 	fsys := &faulty{}
-	s, err := open(dir, Options{Sync: SyncNever, ChapterBytes: 1024}, fsys)
+	s, err := open(dir, Options{Sync: SyncNever, ChapterBytes: 1024, MaxBytes: 32 << 10}, fsys)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,10 @@ const (
 	kindGroup    = 2
 	groupHeader  = 32
 
+	// groupStart is where a group's header ends in its buffer: in front of it is
+	// room for the length that belongs to tidwall/wal.
+	groupStart = maxLength + groupHeader
+
 	// groupBytes is how much is collected before it is written. It is written
 	// earlier when a sync is due.
 	groupBytes = 256 << 10
@@ -40,7 +44,7 @@ const (
 type group struct {
 	base, last uint64
 	times      timeRange
-	buf        []byte // room for the header, and records
+	buf        []byte // room for the length and the header, and records
 }
 
 // timeRange is a range of times in ns since 1970; both are 0 where nothing is
@@ -69,7 +73,7 @@ func (r timeRange) times() (from, until time.Time) {
 
 func (g *group) begin(base uint64) {
 	g.base, g.last, g.times = base, base-1, timeRange{}
-	g.buf = append(g.buf[:0], make([]byte, groupHeader)...)
+	g.buf = append(g.buf[:0], make([]byte, groupStart)...)
 }
 
 func (g *group) add(index uint64, payload []byte, compressed bool) {
@@ -83,18 +87,29 @@ func (g *group) add(index uint64, payload []byte, compressed bool) {
 }
 
 // bytes is what the group takes in a segment.
-func (g *group) bytes() int64 { return recordSize(len(g.entry()) - frameHeader) }
+func (g *group) bytes() int64 { return recordSize(len(g.buf) - maxLength - frameHeader) }
 
 // entry is what tidwall/wal is given.
 func (g *group) entry() []byte {
-	header := append(g.buf[:0], magic0, magic1, groupVersion, kindGroup, 0, 0, 0, 0)
+	entry := g.buf[maxLength:]
+	header := append(entry[:0], magic0, magic1, groupVersion, kindGroup, 0, 0, 0, 0)
 	header = appendNumbers(header, g.base, uint64(g.times.from), uint64(g.times.until))
 	binary.LittleEndian.PutUint32(header[4:], frameSum(header))
-	return g.buf
+	return entry
+}
+
+// stored is the group as it stands in a segment: what tidwall/wal would make of
+// entry.
+func (g *group) stored() []byte {
+	var length [binary.MaxVarintLen64]byte
+	n := binary.PutUvarint(length[:], uint64(len(g.entry())))
+	stored := g.buf[maxLength-n:]
+	copy(stored, length[:n])
+	return stored
 }
 
 // record returns the record with an index, and where the next one begins. The
-// place of the first is groupHeader.
+// place of the first is groupStart.
 func (g *group) record(at int) (rec record, next int) {
 	length, n := binary.Uvarint(g.buf[at:])
 	frame := g.buf[at+n : at+n+int(length)]

@@ -23,8 +23,6 @@ func TestCloseLeavesNothingOpen(t *testing.T) {
 				if _, err := s.Append(make([]byte, 700)); err != nil {
 					t.Fatal(err)
 				}
-				// Logs are closed behind what is written: without a sync, some may be
-				// left to the garbage collector where that goes faster.
 				if err := s.Sync(); err != nil {
 					t.Fatal(err)
 				}

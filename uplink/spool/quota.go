@@ -59,17 +59,18 @@ func (q *Quota) usedLocked() (n int64) {
 		s.mu.Lock()
 		n += s.bytes
 		if s.current != nil {
-			n += max(0, s.opts.ChapterBytes-s.current.size)
-		} else if s.claimed {
-			n += s.opts.ChapterBytes
+			n += max(0, s.current.most-s.current.size)
+		} else {
+			n += s.claimed
 		}
 		s.mu.Unlock()
 	}
 	return n
 }
 
-// makeRoom evicts until a further chapter of s fits in.
-func (q *Quota) makeRoom(s *Spool) error {
+// makeRoom evicts until a further chapter of s fits in, and returns how large it
+// may become.
+func (q *Quota) makeRoom(s *Spool) (most int64, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.usedLocked()+s.opts.ChapterBytes > q.maxBytes {
@@ -78,13 +79,14 @@ func (q *Quota) makeRoom(s *Spool) error {
 			break // There is more room in a moment.
 		}
 		if !evicted {
-			return ErrQuota
+			return 0, ErrQuota
 		}
 	}
+	most = s.largestChapter(q.usedLocked(), q.maxBytes)
 	s.mu.Lock()
-	s.claimed = true // until the chapter is there
+	s.claimed = most // until the chapter is there
 	s.mu.Unlock()
-	return nil
+	return most, nil
 }
 
 // tight tells the spools that room may have to be made by thinning.

@@ -152,7 +152,7 @@ func (s *Spool) groupAtLocked(index uint64) *group {
 
 // readMemoryLocked reads the entry c.next, which is in a group.
 func (c *Cursor) readMemoryLocked(g *group, dst []byte, e *Entry) error {
-	at := groupHeader
+	at := groupStart
 	if c.inGroup == g.base && c.groupNext <= c.next {
 		at = c.groupAt
 	}

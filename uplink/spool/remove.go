@@ -169,10 +169,7 @@ func (s *Spool) removeChapters() (err error) {
 func (s *Spool) remove(r *removal) (err error) {
 	ch := r.ch
 	s.mu.Lock()
-	if ch.log != nil {
-		s.unsynced--
-		s.room.Broadcast()
-	}
+	s.settledLocked(ch)
 	ch.closeLog()
 	s.mu.Unlock()
 	ch.closeFile()

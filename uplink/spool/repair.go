@@ -286,11 +286,11 @@ func (s *Spool) resumeChapter() {
 			return
 		}
 	}
-	if err := ch.openLog(s.fs, ch.firstEntry()); err != nil {
+	if ch.log, err = ch.openLog(s.fs); err != nil {
 		s.finding(ch, -1, "it is not continued: "+err.Error())
 		return
 	}
-	ch.done = false
+	ch.done, ch.most = false, s.opts.ChapterBytes
 	s.current = ch
 }
 

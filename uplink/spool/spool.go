@@ -47,6 +47,11 @@ const (
 	defaultQuarantineBytes = 16 << 20
 	maxChapterBytes        = 1 << 30
 
+	// A chapter of large groups may be so many times larger, up to so many bytes.
+	// After a crash all of the newest is read at once.
+	largeChapters     = 4
+	largeChapterBytes = 2 << 20
+
 	// maxUnsynced is how many finished chapters may wait for their sync, each
 	// with its bytes in memory, before the next one waits for the disk.
 	maxUnsynced = 1
@@ -58,8 +63,9 @@ type Options struct {
 	// durable, 1 s if zero; see also SyncAlways and SyncNever.
 	Sync time.Duration
 	// ChapterBytes is the size of a chapter, 512 KiB if zero; it is finished at
-	// three quarters of that or more. About five times as much memory is in use
-	// at full speed, up to five times 512 KiB.
+	// three quarters of that or more. Up to five times as much memory is in use,
+	// most where entries are made durable a few at a time. Where many come at once
+	// it may have four times as much, up to 2 MiB.
 	ChapterBytes int64
 	// MemoryBytes is how much may wait in memory while the disk fails, 4 MiB if
 	// zero.
@@ -121,9 +127,9 @@ type Spool struct {
 	room     *sync.Cond // on mu: a group was written, or a chapter's log closed
 	chapters []*chapter // ascending; the last one may be current
 	current  *chapter   // being appended to, or nil
-	claimed  bool       // room in a shared quota for the next chapter
+	claimed  int64      // room in a shared quota for the next chapter
 	prepared *chapter   // empty, for when the current one is finished; or nil
-	unsynced int        // finished chapters whose log is open
+	unsynced int        // finished chapters that wait for their sync
 	trash    []*removal
 	bytes    int64 // in chapters
 
@@ -135,6 +141,7 @@ type Spool struct {
 	groups                 []*group
 	filling                *group // the last of them, or nil
 	storing                bool   // the first one is being written
+	small                  bool   // the last one was, or there was none
 	spare                  []*group
 	groupBytes             int64
 	queued                 int64 // bytes in groups
@@ -160,11 +167,11 @@ type Spool struct {
 	ended    bool
 	closed   bool
 
+	marked                         atomic.Bool // there is something to be made durable
 	full, dirty, urgent, stop      chan struct{}
 	tight                          chan struct{} // the quota is nearly used up
 	running                        sync.WaitGroup
-	closing                        sync.WaitGroup // logs of chapters that are durable
-	idle                           chan *wal.Log  // logs of finished chapters that need not be
+	closing                        sync.WaitGroup // logs that are not needed any more
 	complaint                      throttle       // of run
 	evicting, failing, droppingLog throttle
 	thinLog                        throttle
@@ -183,7 +190,7 @@ func open(dir string, opts Options, fsys fileSystem) (*Spool, error) {
 	s := &Spool{
 		opts: opts, opened: time.Now(), log: opts.Logger, interval: opts.Sync, cursors: map[string]*place{},
 		full: make(chan struct{}, 1), dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1), stop: make(chan struct{}),
-		idle: make(chan *wal.Log, 1), tight: make(chan struct{}, 1),
+		tight: make(chan struct{}, 1), small: true,
 	}
 	s.fs = counting{fsys, &s.written}
 	s.room = sync.NewCond(&s.mu)
@@ -205,7 +212,6 @@ func open(dir string, opts Options, fsys fileSystem) (*Spool, error) {
 		s.opts.QuarantineBytes = defaultQuarantineBytes
 	}
 	s.ballast.size = s.opts.BallastBytes
-	s.closing.Go(s.closeIdle)
 	var err error
 	if s.dir, err = filepath.Abs(dir); err == nil {
 		err = s.recover()
@@ -261,7 +267,16 @@ func (p *place) wakeLocked() {
 	}
 }
 
-func (s *Spool) markDirty() { notify(s.dirty) }
+// markDirty starts the timer of the next sync, unless it runs. To wake the
+// goroutine that has it with every entry would slow down who appends.
+//
+// No change is forgotten: the mark is taken away before a sync, so a change that
+// finds it there comes before that sync.
+func (s *Spool) markDirty() {
+	if s.marked.CompareAndSwap(false, true) {
+		notify(s.dirty)
+	}
+}
 
 // notify leaves a token in a channel that holds one.
 func notify(c chan struct{}) {
@@ -350,7 +365,6 @@ func (s *Spool) Close() error {
 }
 
 func (s *Spool) closeFiles() {
-	close(s.idle)
 	s.closing.Wait()
 	for _, ch := range s.chapters {
 		ch.closeLog()

@@ -41,13 +41,6 @@ func (s *Spool) write() {
 	}
 }
 
-// closeIdle closes the logs of finished chapters that need no sync of ours.
-func (s *Spool) closeIdle() {
-	for log := range s.idle {
-		log.Close()
-	}
-}
-
 // waitForSync returns when few enough finished chapters wait for their sync.
 func (s *Spool) waitForSync() {
 	s.mu.Lock()
@@ -110,11 +103,17 @@ func (s *Spool) store(all bool) error {
 // storeGroup writes one group. It is called with Spool.mu held and lets go of it
 // meanwhile.
 func (s *Spool) storeGroup(g *group) error {
+	beside := s.besideLocked(g)
+	if ch := s.current; ch != nil && ch.log == nil && !beside && s.isFull(ch.size, s.opts.ChapterBytes) {
+		s.finishLocked(ch) // tidwall/wal would have to read all of it.
+	}
 	if s.current == nil {
 		s.evictLocked(s.opts.ChapterBytes)
+		most := s.largestChapter(s.bytes, s.opts.MaxBytes)
 		if q := s.opts.Quota; q != nil {
+			var err error
 			s.mu.Unlock()
-			err := q.makeRoom(s)
+			most, err = q.makeRoom(s)
 			s.mu.Lock()
 			if err != nil {
 				return err
@@ -125,10 +124,11 @@ func (s *Spool) storeGroup(g *group) error {
 		s.mu.Unlock()
 		ch, err := s.placeChapter(ch, g.base, after)
 		s.mu.Lock()
-		s.claimed = false
+		s.claimed = 0
 		if err != nil {
 			return fmt.Errorf("spool: beginning a chapter: %w", err)
 		}
+		ch.most = most
 		s.current = ch
 		s.chapters = append(s.chapters, ch)
 		notify(s.urgent) // The next one is prepared.
@@ -142,13 +142,19 @@ func (s *Spool) storeGroup(g *group) error {
 	}
 	ch := s.current
 	size := g.bytes()
+	if beside {
+		s.leaveLogLocked(ch)
+	}
+	log := ch.log
 	s.mu.Unlock()
-	s.batch.Write(ch.nextEntry, g.entry())
-	err := s.fs.WriteBatch(ch.log, &s.batch, ch.segment())
-	if err != nil || size > maxIdleBuffer {
-		s.batch = wal.Batch{}
+	var err error
+	if beside {
+		_, err = ch.file.WriteAt(g.stored(), ch.size)
+	} else {
+		log, err = s.writeSmall(ch, log, g)
 	}
 	s.mu.Lock()
+	ch.log = log
 	if err != nil {
 		s.abandonLocked(ch)
 		return fmt.Errorf("spool: writing to %s: %w", ch.segment(), err)
@@ -159,11 +165,66 @@ func (s *Spool) storeGroup(g *group) error {
 	ch.times.add(g.times)
 	s.bytes += size
 	s.counters.segmentBytes += uint64(size)
-	s.written.Add(uint64(size))
-	if ch.size >= s.opts.ChapterBytes-s.opts.ChapterBytes/4 {
+	most := s.opts.ChapterBytes
+	if beside {
+		most = ch.most
+	}
+	if s.isFull(ch.size, most) {
 		s.finishLocked(ch)
 	}
 	return nil
+}
+
+// besideLocked reports whether the next group is written beside tidwall/wal, in its
+// format: what the library writes it copies twice and keeps in memory until the
+// chapter is finished, which for a little now and then is as nothing. A small group
+// behind a large one is often the rest of it.
+func (s *Spool) besideLocked(g *group) bool {
+	small, before := g.bytes() < s.groupBytes/4, s.small
+	s.small = small
+	return !small || !before && (s.current == nil || s.current.log == nil)
+}
+
+// largestChapter is how large a chapter may become that begins now, with large
+// groups: they are none of tidwall/wal's memory, and to make a directory and a
+// file costs as much as to write some hundred KiB. Where there are quotas, and so
+// many bytes are used of one, they keep their grain; so does thinning, which has
+// whole chapters in memory.
+func (s *Spool) largestChapter(used, quota int64) int64 {
+	large := max(s.opts.ChapterBytes, min(largeChapters*s.opts.ChapterBytes, largeChapterBytes))
+	if s.handed != nil || quota > 0 && (large > quota/16 || used+large > quota-quota/4) {
+		return s.opts.ChapterBytes
+	}
+	return large
+}
+
+// isFull reports whether a chapter is finished that has so many bytes.
+func (s *Spool) isFull(size, most int64) bool { return size >= most-most/4 }
+
+// writeSmall has tidwall/wal write a group to a chapter, whose log is opened if
+// it is nil. It returns the log, even where it fails.
+func (s *Spool) writeSmall(ch *chapter, log *wal.Log, g *group) (_ *wal.Log, err error) {
+	if log == nil {
+		if log, err = ch.openLog(s.fs); err != nil {
+			return nil, err
+		}
+	}
+	s.batch.Write(ch.nextEntry, g.entry())
+	if err := s.fs.WriteBatch(log, &s.batch, ch.segment()); err != nil {
+		s.batch = wal.Batch{}
+		return log, err
+	}
+	s.written.Add(uint64(g.bytes()))
+	return log, nil
+}
+
+// leaveLogLocked closes the log of a chapter without waiting for the sync that the
+// library adds to that.
+func (s *Spool) leaveLogLocked(ch *chapter) {
+	if log := ch.log; log != nil {
+		ch.log = nil
+		s.closing.Go(func() { log.Close() })
+	}
 }
 
 // placeChapter puts a chapter in its place, which was prepared or is made now.
@@ -188,15 +249,23 @@ func (s *Spool) placeChapter(ch *chapter, base, after uint64) (_ *chapter, err e
 func (s *Spool) prepare() {
 	s.mu.Lock()
 	wanted := s.prepared == nil && s.current != nil && s.failure == nil && canMove
+	small := wanted && s.current.log != nil // as the next one's groups probably are
 	s.mu.Unlock()
 	if !wanted {
 		return
 	}
 	ch, err := createChapter(s.fs, s.nextDir())
+	if err == nil && small {
+		if ch.log, err = ch.openLog(s.fs); err != nil {
+			s.discard(ch)
+		}
+	}
 	if err != nil {
 		return // It will be tried when it is needed, and then complained about.
 	}
-	ch.named = ch.file.Sync() == nil && s.fs.SyncDir(ch.path) == nil
+	if s.interval != SyncNever { // else that is for whoever asks for it
+		ch.named = ch.file.Sync() == nil && s.fs.SyncDir(ch.path) == nil
+	}
 	s.mu.Lock()
 	s.prepared = ch
 	s.mu.Unlock()
@@ -215,20 +284,21 @@ func (s *Spool) finishLocked(ch *chapter) {
 	ch.done = true
 	s.current = nil
 	if s.interval == SyncNever && canMove {
-		// Nobody waits for this chapter's sync, and closing its log does one. Where
-		// that takes longer than the next chapters, the log is left to the garbage
-		// collector, which closes its file without.
-		if ch.log != nil {
-			select {
-			case s.idle <- ch.log:
-			default:
-			}
-			ch.log = nil
-		}
+		s.leaveLogLocked(ch) // Nobody waits for this chapter's sync.
 	} else {
+		ch.waits = true
 		s.unsynced++
 	}
 	notify(s.urgent)
+}
+
+// settledLocked notes that a finished chapter waits no more for its sync.
+func (s *Spool) settledLocked(ch *chapter) {
+	if ch.waits {
+		ch.waits = false
+		s.unsynced--
+		s.room.Broadcast()
+	}
 }
 
 // canMove says that a directory can be moved and removed while a file in it is

@@ -67,9 +67,12 @@ func (p *promises) live(t *testing.T, dir string, opts Options, fsys fileSystem)
 		return
 	}
 	for round := range 4 {
-		for range 12 {
+		for i := range 12 {
 			if index, _ := s.Append(payloadOf(p.appended + 1)); index != 0 {
 				p.appended++
+			}
+			if i == 1 { // a small group, for tidwall/wal, between large ones
+				synced(s.Sync())
 			}
 		}
 		if round%2 == 0 {
@@ -121,7 +124,7 @@ func TestFailEachOperation(t *testing.T) {
 		step int // all operations take a while on a busy machine
 	}{
 		{"on request", Options{Sync: SyncNever, ChapterBytes: 1000}, 3},
-		{"at intervals", Options{Sync: time.Hour, ChapterBytes: 1000}, 1},
+		{"at intervals", Options{Sync: time.Hour, ChapterBytes: 4000}, 1},
 		{"quota, compressed", Options{Sync: time.Hour, ChapterBytes: 1000, MaxBytes: 5000, Compression: Zstd}, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {

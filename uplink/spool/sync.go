@@ -24,6 +24,7 @@ func (s *Spool) run() {
 			continue
 		case <-due:
 			due = nil
+			s.marked.Store(false)
 			err = s.sync(true)
 		case <-s.urgent:
 			err = s.sync(false)
@@ -186,18 +187,11 @@ func (s *Spool) syncChapter(ch *chapter, size int64, done bool) error {
 	for _, l := range lost {
 		s.loseLocked(ch, l, "gone after a failed sync")
 	}
-	log := ch.log
-	if done && log != nil {
-		ch.log = nil
-		s.unsynced--
-		s.room.Broadcast()
+	if done {
+		s.leaveLogLocked(ch)
+		s.settledLocked(ch)
 	}
 	s.mu.Unlock()
-	if done && log != nil {
-		// Its own sync has nothing left to do, as ours is the one that counts, but
-		// may take as long.
-		s.closing.Go(func() { log.Close() })
-	}
 	if done && err == nil {
 		ch.closeFile()
 	}

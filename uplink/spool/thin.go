@@ -369,7 +369,7 @@ func (t *thinner) put(index uint64, payload []byte) {
 			payload, compressed = c, true
 		}
 	}
-	if len(t.group.buf) > groupHeader && int64(len(t.group.buf))+recordSize(len(payload)) > groupBytes {
+	if len(t.group.buf) > groupStart && int64(len(t.group.buf))+recordSize(len(payload)) > groupBytes {
 		t.endGroup()
 	}
 	if t.group.last < t.group.base {
@@ -390,7 +390,7 @@ func (t *thinner) thinTo(index uint64) {
 
 // endGroup writes a group to the new chapter.
 func (t *thinner) endGroup() {
-	if len(t.group.buf) <= groupHeader {
+	if len(t.group.buf) <= groupStart {
 		return
 	}
 	t.out = appendGroup(t.out, &t.group, t.times())
@@ -399,8 +399,7 @@ func (t *thinner) endGroup() {
 
 func appendGroup(dst []byte, g *group, times timeRange) []byte {
 	g.times = times
-	entry := g.entry()
-	return append(binary.AppendUvarint(dst, uint64(len(entry))), entry...)
+	return append(dst, g.stored()...)
 }
 
 // times are those of the chapters that were read.
