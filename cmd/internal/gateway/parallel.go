@@ -239,7 +239,7 @@ type chunkWorker struct {
 }
 
 func newChunkWorker(p *parallel) *chunkWorker {
-	w := &chunkWorker{p: p, frames: make([]can.Frame, batchFrames)}
+	w := &chunkWorker{p: p, frames: make([]can.Frame, logFrames)}
 	options := p.logOptions
 	if options.OnProblem != nil {
 		options.OnProblem = func(problem canlog.Problem) { w.result.problems = append(w.result.problems, problem) }
