@@ -35,7 +35,7 @@ func TestStamp(t *testing.T) {
 		case lane == nil:
 			t.Fatalf("no room for a frame of %d", time)
 		default:
-			lane.Add(0, value, 8)
+			lane.Add([]ShortFrame{{Word: value, Stream: 0, Length: 8}})
 		}
 	}
 	f := func(what string, wantAsked int, want ...Window) {

@@ -139,7 +139,7 @@ func collect(script []scripted, counted []bool, o Options, how way, lazy bool) c
 		case how == always:
 			lane.AddAlways(stream, word, f.length)
 		default:
-			lane.Add(stream, word, f.length)
+			lane.Add([]ShortFrame{{Word: word, Stream: stream, Length: f.length}})
 		}
 		if lane != nil {
 			lane.Count(1)
@@ -407,7 +407,7 @@ func TestCollectorFollows(t *testing.T) {
 			if late {
 				c.AddLate(at, 0, &data, 8, func(*Lane) {})
 			} else {
-				lane.Add(0, 0, 8)
+				lane.Add([]ShortFrame{{Word: 0, Stream: 0, Length: 8}})
 			}
 		}
 	}

@@ -26,24 +26,33 @@ type Lane struct {
 	full    bool
 	most    uint16 // runs of a stream before it is full
 	frames  uint64
-	part    *Window     // summaries of what had to be taken out before the end
-	data    []byte      // scratch for Payloads
-	lens    [65][]uint8 // equal lengths, by length; scratch too
+	part    *Window // summaries of what had to be taken out before the end
+
+	// Scratch for Payloads.
+	data    []byte
+	weights []uint32
+	lens    [65][]uint8 // equal lengths, by length
 }
 
 // runs are the payloads of one stream in one window, in order of arrival. Run 0
 // is none: it is there so that there always is a run before.
 //
 // They take one cache line, and have the last run in it: Add writes what it
-// knows already to data and weights, and never waits for them.
+// knows already to runs, and never waits for it.
 type runs struct {
-	data    []byte   // the first 8 bytes of each run's payload
-	weights []uint32 // the frames of each run
-	word    uint64   // of the last run
-	weight  uint32   // of the last run
-	n       uint16   // the last run
-	length  uint8    // its length in bytes
-	usual   uint8    // the same, or irregular where Add has more to do
+	runs   []run
+	word   uint64 // of the last run
+	weight uint32 // of the last run
+	n      uint16 // the last run
+	length uint8  // its length in bytes
+	usual  uint8  // the same, or irregular where Add has more to do
+	_      [24]byte
+}
+
+// run is a number of frames with equal payloads.
+type run struct {
+	word   uint64 // the first 8 bytes
+	weight uint32 // the frames
 }
 
 // oddRuns is what few streams need, apart from the rest.
@@ -73,7 +82,10 @@ type lateFrame struct {
 // before the window's end, which costs a merge and bounds memory whatever a log
 // says about its times.
 const (
-	firstRuns = 64
+	// firstRuns and its doubles make arrays that begin all over the sets of a
+	// first-level cache. Those of a power of two begin in few of them, and the
+	// places where many streams write to at a time push one another out.
+	firstRuns = 72
 	maxRuns   = 4096 // unless Options say so
 	// MostRuns is the largest Options.MaxRuns: beyond it there is room for a batch
 	// of frames, until Full is looked at.
@@ -91,28 +103,39 @@ func (l *Lane) grow(counted []bool) {
 	}
 }
 
-// Add adds a frame of up to 8 bytes: word holds them, first byte lowest, zero
-// above. The stream must have been declared to the Collector.
+// ShortFrame is what a Lane keeps of a frame of up to 8 bytes.
+type ShortFrame struct {
+	Word   uint64 // the bytes, the first one lowest, zero above
+	Stream uint32 // declared to the Collector before
+	Length uint8
+}
+
+// Add adds frames one after the other. (Several at once, because a call for each
+// costs as much as adding it.)
 //
 // Whether a payload is that of the frame before is a toss of a coin that no
 // branch predictor learns, so it decides where to write and not whether to.
-func (l *Lane) Add(stream uint32, word uint64, length uint8) {
-	r := &l.streams[stream]
-	n := uint(r.n)
-	data, weights := r.data, r.weights
-	if r.usual != length || n+1 >= uint(len(weights)) || 8*n+16 > uint(len(data)) {
-		l.addRun(stream, word, length)
-		return
+func (l *Lane) Add(frames []ShortFrame) {
+	streams := l.streams
+	for i := range frames {
+		f := &frames[i]
+		r := &streams[f.Stream]
+		n := uint(r.n)
+		runs := r.runs
+		if r.usual != f.Length || n+1 >= uint(len(runs)) {
+			l.addRun(f.Stream, f.Word, f.Length)
+			continue
+		}
+		changed := uint32(0)
+		if r.word != f.Word {
+			changed = 1
+		}
+		n += uint(changed)
+		weight := r.weight&(changed-1) + 1
+		r.n, r.word, r.weight = uint16(n), f.Word, weight
+		last := &runs[n]
+		last.word, last.weight = f.Word, weight
 	}
-	changed := uint32(0)
-	if r.word != word {
-		changed = 1
-	}
-	n += uint(changed)
-	weight := r.weight&(changed-1) + 1
-	r.n, r.word, r.weight = uint16(n), word, weight
-	binary.LittleEndian.PutUint64(data[8*n:], word)
-	weights[n] = weight
 }
 
 // AddAlways is Add without the comparison: every frame is a run of its own. The
@@ -138,7 +161,7 @@ func (l *Lane) addRun(stream uint32, word uint64, length uint8) {
 // again counts another frame of the last run.
 func (r *runs) again() {
 	r.weight++
-	r.weights[r.n] = r.weight
+	r.runs[r.n].weight = r.weight
 }
 
 // newRun begins a run.
@@ -157,17 +180,15 @@ func (l *Lane) newRun(stream uint32, word uint64, length uint8) {
 		l.full = true
 	}
 	r.n++
-	if int(r.n) >= len(r.weights) {
-		size := max(firstRuns, 2*len(r.weights))
+	if int(r.n) >= len(r.runs) {
+		size := max(firstRuns, 2*len(r.runs))
 		if odd.counted {
 			size = 2
 		}
-		r.data = append(r.data, make([]byte, 8*size-len(r.data))...)
-		r.weights = append(r.weights, make([]uint32, size-len(r.weights))...)
+		r.runs = append(r.runs, make([]run, size-len(r.runs))...)
 	}
 	r.word, r.weight, r.length, r.usual = word, 1, length, length
-	binary.LittleEndian.PutUint64(r.data[8*int(r.n):], word)
-	r.weights[r.n] = 1
+	r.runs[r.n] = run{word, 1}
 	if odd.mixed {
 		odd.lens = append(odd.lens, length)
 	}
@@ -228,17 +249,31 @@ func (l *Lane) Payloads(stream uint32) (p Payloads) {
 	}
 	r, odd := &l.streams[stream], &l.odd[stream]
 	n, words := int(r.n), 1+int(odd.rest)
-	p.Stride, p.Weights = 8*words, r.weights[1:n+1]
-	p.Data = r.data[8 : 8*(n+1)]
-	if words > 1 {
-		l.data = l.data[:0]
-		for i := range n {
-			l.data = append(l.data, p.Data[8*i:8*i+8]...)
-			for _, w := range odd.wide[i*(words-1) : (i+1)*(words-1)] {
-				l.data = binary.LittleEndian.AppendUint64(l.data, w)
-			}
+	p.Stride = 8 * words
+	l.data = slices.Grow(l.data[:0], n*p.Stride)[:n*p.Stride]
+	l.weights = slices.Grow(l.weights[:0], n)[:n]
+	p.Data, p.Weights = l.data, l.weights
+	if words == 1 {
+		data, weights, runs := l.data, l.weights, r.runs[1:n+1]
+		for len(runs) >= 2 && len(data) >= 16 && len(weights) >= 2 {
+			binary.LittleEndian.PutUint64(data, runs[0].word)
+			binary.LittleEndian.PutUint64(data[8:], runs[1].word)
+			weights[0], weights[1] = runs[0].weight, runs[1].weight
+			runs, data, weights = runs[2:], data[16:], weights[2:]
 		}
-		p.Data = l.data
+		if len(runs) == 1 {
+			binary.LittleEndian.PutUint64(data, runs[0].word)
+			weights[0] = runs[0].weight
+		}
+	} else {
+		data := l.data[:0]
+		for i, run := range r.runs[1 : n+1] {
+			data = binary.LittleEndian.AppendUint64(data, run.word)
+			for _, w := range odd.wide[i*(words-1) : (i+1)*(words-1)] {
+				data = binary.LittleEndian.AppendUint64(data, w)
+			}
+			l.weights[i] = run.weight
+		}
 	}
 	if odd.mixed {
 		p.Lens = odd.lens

@@ -34,7 +34,7 @@ func TestFullLane(t *testing.T) {
 			data[0], data[1] = byte(n), byte(n>>8)
 			switch how {
 			case usual:
-				lane.Add(0, uint64(n), 8)
+				lane.Add([]ShortFrame{{Word: uint64(n), Stream: 0, Length: 8}})
 			case always:
 				lane.AddAlways(0, uint64(n), 8)
 			case wide:
@@ -53,7 +53,7 @@ func TestHeldPayload(t *testing.T) {
 	c := NewCollector(laneOptions)
 	lane, _ := c.Lane(0, func() {})
 	c.AddStream(true, lane)
-	lane.Add(0, 1, 8)
+	lane.Add([]ShortFrame{{Word: 1, Stream: 0, Length: 8}})
 	lane.Count(maxFrames - 1)
 	if lane.Full() {
 		t.Error("full too early")
@@ -127,7 +127,7 @@ func TestLateIntoEmptyLane(t *testing.T) {
 		if late {
 			c.AddLate(time, 0, &data, 8, func(*Lane) {})
 		} else {
-			lane.Add(0, 0, 8)
+			lane.Add([]ShortFrame{{Word: 0, Stream: 0, Length: 8}})
 		}
 	}
 	c.AddStream(false, nil)
@@ -178,7 +178,7 @@ func TestManySteps(t *testing.T) {
 			if late {
 				c.AddLate(second*1e9, 0, &data, 8, func(*Lane) {})
 			} else {
-				lane.Add(0, 0, 8)
+				lane.Add([]ShortFrame{{Word: 0, Stream: 0, Length: 8}})
 			}
 		}
 		c.Close(folder, emit)
@@ -202,7 +202,7 @@ func TestExtremeTimes(t *testing.T) {
 			if lane == nil || late {
 				t.Fatalf("no lane for %d", times[(first+i)%len(times)])
 			}
-			lane.Add(0, 1, 8)
+			lane.Add([]ShortFrame{{Word: 1, Stream: 0, Length: 8}})
 		}
 		c.Finish()
 		c.Close(folder, emit)
@@ -228,7 +228,7 @@ func TestResume(t *testing.T) {
 		if late {
 			t.Fatalf("late at %d", time)
 		}
-		lane.Add(0, 7, 8)
+		lane.Add([]ShortFrame{{Word: 7, Stream: 0, Length: 8}})
 		c.Close(folder, emit)
 	}
 	c.Finish()

@@ -66,6 +66,7 @@ type scanner struct {
 	relative      RelativeTimes
 	second        cachedSecond
 	usual         usualEnd
+	missed        missed
 	date          cachedDate
 	// headerBus is the interface that an Angstrom header named.
 	headerBus string

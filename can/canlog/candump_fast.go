@@ -23,6 +23,8 @@ type cachedSecond struct {
 const (
 	dotAt = 11
 	keyAt = 20
+	// firstPayload is where a payload can begin: behind a key of no length.
+	firstPayload = keyAt + 1
 	// fastLine is a line, which has its end at maxEnd or before, and room to spare:
 	// a power of two, so that the compiler sees that no index is beyond it.
 	fastLine = 64
@@ -49,47 +51,104 @@ const (
 //   - Payloads are decoded even where they repeat: to skip that, by comparing
 //     the digits, costs more in mispredicted branches than it saves.
 func (s *scanner) fast(frames []can.Frame) (n int) {
-	buf, pos := s.buf, s.pos
-	if s.longAt >= 0 || len(buf)-pos < fastLine {
+	if s.longAt >= 0 || len(s.buf)-s.pos < fastLine {
 		return 0
 	}
-	known := s.streams.known
-	tail := lineTail((*[fastLine]byte)(buf[pos:]))
-	for n < len(frames) && len(buf)-pos >= fastLine {
-		line := (*[fastLine]byte)(buf[pos:])
+	tail := lineTail((*[fastLine]byte)(s.buf[s.pos:]))
+	for end, again := s.usual.end, true; again; {
+		read, stopped := s.alike(frames[n:], end, tail)
+		n += read
+		// The line at s.pos is tried again, with what it was found to lack.
+		again = false
+		if read > 0 {
+			end = s.usual.end
+		}
+		switch line := s.buf[s.pos:]; stopped {
+		case atStream:
+			again = s.streams.recall(s.missed.key0, s.missed.key1)
+		case atEnd:
+			end = s.usual.find((*[fastLine]byte)(line), s.missed.stream, s.missed.payloadAt+tail)
+			again = end >= 0
+		case atSecond:
+			s.second, again = readSecond((*[fastLine]byte)(line), s.second)
+		}
+	}
+	if n > 0 {
+		s.last = frames[n-1].Time
+		s.line += int64(n)
+		s.stats.Lines += uint64(n)
+		s.stamp = stampAbsolute
+		s.form = formLog
+		s.afterError = false
+	}
+	return n
+}
 
-		// The key is what precedes the #.
+// obstacle is what made alike stop.
+type obstacle uint8
+
+const (
+	atOther  obstacle = iota // no more lines, no more frames, or a line of another form
+	atStream                 // a stream that is not among the known ones: missed.key0 and key1
+	atEnd                    // a line that has another end: of missed.stream, payload at missed.payloadAt
+	atSecond                 // another second
+)
+
+// missed is what alike had found out when it stopped.
+type missed struct {
+	key0, key1 uint64
+	stream     *stream
+	payloadAt  int
+}
+
+// alike reads lines of which the first one has its line feed at end and the
+// others where most have it, or their streams had it last; of known streams, and
+// of the second in s.second.
+//
+// It calls nothing, because around a call all that it keeps in registers would
+// have to be stored, for every line. For the same reason a frame's fields are
+// stored as soon as they are known: where the line turns out to be another one,
+// the frame does not count.
+func (s *scanner) alike(frames []can.Frame, end, tail int) (n int, stopped obstacle) {
+	known := s.streams.known
+	rest := s.buf[s.pos:]
+	for n < len(frames) && len(rest) > fastLine {
+		line := (*[fastLine]byte)(rest)
+
+		// The key is what precedes the #. The payload is at firstPayload + shift.
 		key0 := binary.LittleEndian.Uint64(line[keyAt : keyAt+8])
 		key1 := uint64(0)
-		payloadAt := keyAt + 8 + 1
+		shift := keyAt + 8 + 1 - firstPayload
+		mixed := key0
 		if line[keyAt+8] != '#' {
 			key1 = binary.LittleEndian.Uint64(line[keyAt+8 : keyAt+16])
 			if mark := firstByte(key1, '#'); mark != 0 {
 				key1 &= belowFirst(mark)
-				payloadAt += trailingBytes(mark)
+				shift += trailingBytes(mark)
 			} else if mark = firstByte(key0, '#'); mark != 0 {
 				key0 &= belowFirst(mark)
 				key1 = 0
-				payloadAt = keyAt + 1 + trailingBytes(mark)
+				shift = trailingBytes(mark)
 			} else {
 				break
 			}
+			mixed = mixKey(key0, key1)
 		}
 		// An earlier # in key0 makes a text that no stream is known by.
-		e := &known[hashKey(key0, key1)>>knownShift]
+		e := &known[hashKey(mixed)>>knownShift]
 		if e.key0 != key0 || e.key1 != key1 {
-			found := s.streams.find(key0, key1)
-			if found == nil {
-				break
-			}
-			*e = *found
+			s.missed.key0, s.missed.key1 = key0, key1
+			stopped = atStream
+			break
 		}
-
-		end := s.usual.end
 		if line[end&inLine] != '\n' {
-			if end = s.usual.find(line, e, payloadAt+tail); end < 0 {
+			end = firstPayload + shift + 2*int(e.usual) + tail
+			if end > maxEnd || line[end&inLine] != '\n' {
+				s.missed.stream, s.missed.payloadAt = e, firstPayload+shift
+				stopped = atEnd
 				break
 			}
+			s.usual.found(end)
 		}
 		flags := e.flags
 		if tail != 0 {
@@ -99,16 +158,43 @@ func (s *scanner) fast(frames []can.Frame) (n int) {
 			}
 			flags |= can.Flags(sent) * can.Sent
 		}
-		digits := uint(end - tail - payloadAt)
-		text := (*[16]byte)(line[payloadAt&inLine:])
-		var data uint64
+		f := &frames[n]
+		f.ID = e.id
+		f.Stream = e.number
+		f.Bus = e.bus
+		f.Flags = flags
+		digits := uint(end - tail - firstPayload - shift)
+		f.Len = uint8(digits >> 1)
+		f.RawDLC = 0
+
+		if s.second.text0 != binary.LittleEndian.Uint64(line[0:8]) || s.second.text1 != binary.LittleEndian.Uint32(line[8:12]) {
+			stopped = atSecond
+			break
+		}
+		m0 := uint64(decimalPairs[uint16(line[12])|uint16(line[13])<<8])
+		m1 := uint64(decimalPairs[uint16(line[14])|uint16(line[15])<<8])
+		m2 := uint64(decimalPairs[uint16(line[16])|uint16(line[17])<<8])
+		if m0&m1&m2 < isPair || uint16(line[18])|uint16(line[19])<<8 != ')'|' '<<8 {
+			break
+		}
+		f.Time = s.second.ns + int64(m0*10000+m1*100+m2-isPair*10101)*1000
+
+		text := (*[16]byte)(line[firstPayload+shift&15:])
 		if digits == 16 {
-			b0, b1, b2, b3 := hexPair(text[0:2]), hexPair(text[2:4]), hexPair(text[4:6]), hexPair(text[6:8])
-			b4, b5, b6, b7 := hexPair(text[8:10]), hexPair(text[10:12]), hexPair(text[12:14]), hexPair(text[14:16])
-			if b0&b1&b2&b3&b4&b5&b6&b7 < isPair {
+			// Every second byte, in 16 bits each with its mark. (Not with a function that
+			// reads a pair: what the compiler leaves in its place adds up.)
+			even := uint64(hexPairs[uint16(text[12])|uint16(text[13])<<8])
+			even = even<<16 + uint64(hexPairs[uint16(text[8])|uint16(text[9])<<8])
+			even = even<<16 + uint64(hexPairs[uint16(text[4])|uint16(text[5])<<8])
+			even = even<<16 + uint64(hexPairs[uint16(text[0])|uint16(text[1])<<8])
+			odd := uint64(hexPairs[uint16(text[14])|uint16(text[15])<<8])
+			odd = odd<<16 + uint64(hexPairs[uint16(text[10])|uint16(text[11])<<8])
+			odd = odd<<16 + uint64(hexPairs[uint16(text[6])|uint16(text[7])<<8])
+			odd = odd<<16 + uint64(hexPairs[uint16(text[2])|uint16(text[3])<<8])
+			if even&odd&(isPair*each0001) != isPair*each0001 {
 				break
 			}
-			data = b0 + b1<<8 + b2<<16 + b3<<24 + b4<<32 + b5<<40 + b6<<48 + b7<<56 - allPairs
+			binary.LittleEndian.PutUint64(f.Data[:8], even+odd<<8-allPairs)
 		} else {
 			if digits > 16 || digits&1 != 0 {
 				break
@@ -119,45 +205,14 @@ func (s *scanner) fast(frames []can.Frame) (n int) {
 			if (bad0|bad1)&each80 != 0 {
 				break
 			}
-			data = uint64(packNibbles(low)) | uint64(packNibbles(high))<<32
+			binary.LittleEndian.PutUint64(f.Data[:8], uint64(packNibbles(low))|uint64(packNibbles(high))<<32)
 		}
-
-		text0 := binary.LittleEndian.Uint64(line[0:8])
-		text1 := binary.LittleEndian.Uint32(line[8:12])
-		if text0 != s.second.text0 || text1 != s.second.text1 {
-			var ok bool
-			if s.second, ok = readSecond(line, s.second); !ok {
-				break
-			}
-		}
-		m0, m1, m2 := decimalPair(line[12:14]), decimalPair(line[14:16]), decimalPair(line[16:18])
-		if m0&m1&m2 < isPair || binary.LittleEndian.Uint16(line[18:20]) != ')'|' '<<8 {
-			break
-		}
-		micros := m0*10000 + m1*100 + m2 - isPair*10101
-
-		f := &frames[n]
 		n++
-		f.Time = s.second.ns + int64(micros)*1000
-		f.ID = e.id
-		f.Stream = e.number
-		f.Bus = e.bus
-		f.Flags = flags
-		f.Len = uint8(digits >> 1)
-		f.RawDLC = 0
-		binary.LittleEndian.PutUint64(f.Data[:8], data)
-		pos += end + 1
+		rest = rest[end&inLine+1:]
+		end = s.usual.end
 	}
-	if n > 0 {
-		s.pos = pos
-		s.last = frames[n-1].Time
-		s.line += int64(n)
-		s.stats.Lines += uint64(n)
-		s.stamp = stampAbsolute
-		s.form = formLog
-		s.afterError = false
-	}
-	return n
+	s.pos = len(s.buf) - len(rest)
+	return n, stopped
 }
 
 // lineTail is how many characters stand between payload and line feed: those of
@@ -184,22 +239,24 @@ type usualEnd struct {
 	other int
 }
 
-// find finds the end of a line that is not as long as usual. It is looked for
-// where it was the last time in this stream, and then everywhere behind at; -1
-// if there is none.
+// find finds the end of a line that is neither as long as usual nor as its stream
+// had it last. It is looked for everywhere behind at; -1 if there is none.
 func (u *usualEnd) find(line *[fastLine]byte, e *stream, at int) int {
-	end := at + 2*int(e.usual)
-	if end > maxEnd || line[end&inLine] != '\n' {
-		if end = bytes.IndexByte(line[:maxEnd+1], '\n'); end < at {
-			return -1
-		}
-		e.usual = uint8((end - at) / 2)
+	end := bytes.IndexByte(line[:maxEnd+1], '\n')
+	if end < at {
+		return -1
 	}
+	e.usual = uint8((end - at) / 2)
+	u.found(end)
+	return end
+}
+
+// found notes the end of a line that is not as long as usual.
+func (u *usualEnd) found(end int) {
 	if end == u.other {
 		u.end = end
 	}
 	u.other = end
-	return end
 }
 
 // lineEnd reads what may follow a payload instead of a LF: CR LF, or R or T
@@ -237,7 +294,7 @@ func readSecond(line *[fastLine]byte, last cachedSecond) (cachedSecond, bool) {
 
 // isPair marks the entries of hexPairs and decimalPairs that stand for two
 // digits, above their values; allPairs is what eight such marks add up to where
-// the values are put together to eight bytes.
+// four in 16 bits each and four more, 8 bits higher, are put together.
 const (
 	isPair   = 0x100
 	allPairs = 0x0101010101010100
@@ -258,10 +315,4 @@ func init() {
 			}
 		}
 	}
-}
-
-func hexPair(text []byte) uint64 { return uint64(hexPairs[binary.LittleEndian.Uint16(text)]) }
-
-func decimalPair(text []byte) uint64 {
-	return uint64(decimalPairs[binary.LittleEndian.Uint16(text)])
 }

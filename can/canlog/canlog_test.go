@@ -368,15 +368,25 @@ func TestLongLine(t *testing.T) {
 			problems[0].Line != 2 || problems[0].Offset != 32 || problems[1].Line != 4 {
 			t.Errorf("length %d: %d frames, %+v, problems %v", length, len(frames), s, problems)
 		}
-		got, sum := readChunks(t, longLine(length, 'x'), 1, Options{OnProblem: func(p Problem) { splitProblems = append(splitProblems, p) }})
-		if diff := cmp.Diff(frames, got); diff != "" {
-			t.Errorf("length %d: by chunks (-whole +chunks):\n%s", length, diff)
+		opts := Options{OnProblem: func(p Problem) { splitProblems = append(splitProblems, p) }}
+		logs := make(map[string]*Log)
+		if length <= 1<<20 {
+			logs = openBoth(t, longLine(length, 'x'), opts)
+		} else if logs["stream"], err = NewReader("log", longLine(length, 'x'), opts); err != nil {
+			t.Fatal(err)
 		}
-		if diff := cmp.Diff(problems, splitProblems); diff != "" {
-			t.Errorf("length %d: by chunks (-whole +chunks):\n%s", length, diff)
-		}
-		if diff := cmp.Diff(s, sum); diff != "" {
-			t.Errorf("length %d: by chunks (-whole +chunks):\n%s", length, diff)
+		for from, log := range logs {
+			splitProblems = nil
+			got, sum := readChunks(t, log, 3, opts)
+			if diff := cmp.Diff(frames, got); diff != "" {
+				t.Errorf("length %d: %s by chunks (-whole +chunks):\n%s", length, from, diff)
+			}
+			if diff := cmp.Diff(problems, splitProblems); diff != "" {
+				t.Errorf("length %d: %s by chunks (-whole +chunks):\n%s", length, from, diff)
+			}
+			if diff := cmp.Diff(s, sum); diff != "" {
+				t.Errorf("length %d: %s by chunks (-whole +chunks):\n%s", length, from, diff)
+			}
 		}
 	}
 	if _, err := NewReader("log", io.LimitReader(repeat(0), 1<<20), Options{}); err == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -23,14 +24,38 @@ type part struct {
 	lines    int64
 }
 
-// readChunks reads a log by chunks with some workers, and puts the results
-// together in the order of the log.
-func readChunks(t testing.TB, r io.Reader, workers int, opts Options) ([]named, Stats) {
+// openBoth opens a text as a stream and as a file, which is read in blocks.
+func openBoth(t testing.TB, text io.Reader, opts Options) map[string]*Log {
 	t.Helper()
-	log, err := NewReader("log", r, opts)
+	t.Chdir(t.TempDir())
+	f, err := os.Create("log") // the name that the stream has, for equal problems
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, err = io.Copy(f, text)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	logs := make(map[string]*Log)
+	if logs["file"], err = Open("log", opts); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { logs["file"].Close() })
+	stream, err := os.Open("log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stream.Close() })
+	if logs["stream"], err = NewReader("log", io.MultiReader(stream), opts); err != nil {
+		t.Fatal(err)
+	}
+	return logs
+}
+
+// readChunks reads a log by chunks with some workers, and puts the results
+// together in the order of the log.
+func readChunks(t testing.TB, log *Log, workers int, opts Options) ([]named, Stats) {
+	t.Helper()
 	splitter, err := log.Split(0, time.Second)
 	if err != nil {
 		t.Fatal(err)
@@ -129,19 +154,24 @@ func TestChunks(t *testing.T) {
 			}
 			want := readAll(t, log)
 			wantProblems := problems
+			slices.Sort(wantProblems)
 			for _, workers := range []int{1, 3} {
-				problems = nil
-				got, stats := readChunks(t, bytes.NewReader(test.text), workers, opts)
-				if !slices.Equal(want, got) {
-					t.Errorf("%d workers: frames differ", workers)
-				}
-				if diff := cmp.Diff(log.Stats(), stats); diff != "" {
-					t.Errorf("%d workers (-whole +chunks):\n%s", workers, diff)
-				}
-				slices.Sort(wantProblems)
-				slices.Sort(problems)
-				if diff := cmp.Diff(wantProblems, problems); diff != "" {
-					t.Errorf("%d workers (-whole +chunks):\n%s", workers, diff)
+				for from, part := range openBoth(t, bytes.NewReader(test.text), opts) {
+					problems = nil
+					got, stats := readChunks(t, part, workers, opts)
+					if !slices.Equal(want, got) {
+						t.Errorf("%s, %d workers: frames differ", from, workers)
+					}
+					if diff := cmp.Diff(log.Stats(), stats); diff != "" {
+						t.Errorf("%s, %d workers (-whole +chunks):\n%s", from, workers, diff)
+					}
+					slices.Sort(problems)
+					if diff := cmp.Diff(wantProblems, problems); diff != "" {
+						t.Errorf("%s, %d workers (-whole +chunks):\n%s", from, workers, diff)
+					}
+					if read, total := part.Progress(); total != 0 && read != total {
+						t.Errorf("%d of %d bytes were read", read, total)
+					}
 				}
 			}
 		})
@@ -194,40 +224,41 @@ func TestSplitAlign(t *testing.T) {
 			for i := range 20_000 {
 				text = fmt.Appendf(text, "(%d.%06d) can0 123#%016X\n", 1533201288+i/test.frames, i%test.frames*(1e6/test.frames), i)
 			}
-			log, err := NewReader("log", bytes.NewReader(text), Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			splitter, err := log.Split(0, time.Duration(test.align)*time.Second)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var all []byte
-			last, chunks, aligned := int64(-1), 0, 0
-			for {
-				var c Chunk
-				if err := splitter.Next(&c); err == io.EOF {
-					break
-				} else if err != nil {
+			for from, log := range openBoth(t, bytes.NewReader(text), Options{}) {
+				splitter, err := log.Split(0, time.Duration(test.align)*time.Second)
+				if err != nil {
 					t.Fatal(err)
 				}
-				lines := bytes.Split(bytes.TrimSuffix(c.Data, []byte("\n")), []byte("\n"))
-				interval := func(line []byte) int64 {
-					sec, _ := parseDecimal(line[1:])
-					return int64(sec) / test.align
+				var all []byte
+				last, chunks, aligned := int64(-1), 0, 0
+				for {
+					var c Chunk
+					if err := splitter.Next(&c); err == io.EOF {
+						break
+					} else if err != nil {
+						t.Fatal(err)
+					}
+					if len(c.Data) > MinChunkSize {
+						t.Fatalf("%s: a chunk of %d bytes", from, len(c.Data))
+					}
+					lines := bytes.Split(bytes.TrimSuffix(c.Data, []byte("\n")), []byte("\n"))
+					interval := func(line []byte) int64 {
+						sec, _ := parseDecimal(line[1:])
+						return int64(sec) / test.align
+					}
+					if interval(lines[0]) != last {
+						aligned++
+					}
+					last = interval(lines[len(lines)-1])
+					chunks++
+					all = append(all, c.Data...)
 				}
-				if interval(lines[0]) != last {
-					aligned++
+				if !bytes.Equal(all, text) {
+					t.Errorf("%s: the chunks are not the log", from)
 				}
-				last = interval(lines[len(lines)-1])
-				chunks++
-				all = append(all, c.Data...)
-			}
-			if !bytes.Equal(all, text) {
-				t.Error("the chunks are not the log")
-			}
-			if chunks < 3 || test.aligned != (aligned == chunks) {
-				t.Errorf("%d of %d chunks begin with an interval", aligned, chunks)
+				if chunks < 3 || test.aligned != (aligned == chunks) {
+					t.Errorf("%s: %d of %d chunks begin with an interval", from, aligned, chunks)
+				}
 			}
 		})
 	}

@@ -65,13 +65,14 @@ func (t *streamTable) resize(bits uint8) {
 	}
 }
 
-// hashKey spreads over the high bits.
-func hashKey(key0, key1 uint64) uint64 {
-	return (key0 ^ key1*0x9E3779B97F4A7C15) * 0xD6E8FEB86659FD93
-}
+// mixKey makes one word of a key: key0 where key1 is 0.
+func mixKey(key0, key1 uint64) uint64 { return key0 ^ key1*0x9E3779B97F4A7C15 }
+
+// hashKey spreads a mixed key over the high bits.
+func hashKey(mixed uint64) uint64 { return mixed * 0xD6E8FEB86659FD93 }
 
 func (t *streamTable) insert(index uint32, e *stream) {
-	slot := hashKey(e.key0, e.key1) >> t.shift
+	slot := hashKey(mixKey(e.key0, e.key1)) >> t.shift
 	for t.slots[slot] != noStream {
 		slot = (slot + 1) & uint64(len(t.slots)-1)
 	}
@@ -80,7 +81,7 @@ func (t *streamTable) insert(index uint32, e *stream) {
 
 // find finds the stream of a text; nil if it is not known.
 func (t *streamTable) find(key0, key1 uint64) *stream {
-	slot := hashKey(key0, key1) >> t.shift
+	slot := hashKey(mixKey(key0, key1)) >> t.shift
 	for {
 		index := t.slots[slot&uint64(len(t.slots)-1)]
 		if index == noStream {
@@ -91,6 +92,16 @@ func (t *streamTable) find(key0, key1 uint64) *stream {
 		}
 		slot++
 	}
+}
+
+// recall puts the stream of a text among the known ones, if it has been seen
+// before.
+func (t *streamTable) recall(key0, key1 uint64) bool {
+	e := t.find(key0, key1)
+	if e != nil {
+		t.known[hashKey(mixKey(key0, key1))>>knownShift] = *e
+	}
+	return e != nil
 }
 
 // follow numbers the stream of a data frame. key is how the log writes bus and

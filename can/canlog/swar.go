@@ -6,10 +6,11 @@ import "math/bits"
 // lowest byte.
 
 const (
-	each01 = 0x0101010101010101
-	each20 = 0x2020202020202020
-	each30 = 0x3030303030303030
-	each80 = 0x8080808080808080
+	each01   = 0x0101010101010101
+	each0001 = 0x0001000100010001
+	each20   = 0x2020202020202020
+	each30   = 0x3030303030303030
+	each80   = 0x8080808080808080
 )
 
 // firstByte marks, in bit 7 of each byte, where text has c; only the lowest

@@ -9,9 +9,13 @@ import (
 	"milepost/can"
 )
 
-// batchFrames is how many frames are read at once: enough to make the call
-// cheap, few enough to stay in the first-level cache.
+// batchFrames is how many frames are read from a bus at once: what one system
+// call gives.
 const batchFrames = 64
+
+// logFrames is how many are read from a log: enough to make the call cheap, few
+// enough to leave room in the first-level cache, where all the streams want to be.
+const logFrames = 32
 
 // collector takes the frames of one source into windows: it binds, sorts by
 // window, counts. Everything a frame can become is counted once:
@@ -37,6 +41,7 @@ type collector struct {
 	read *atomic.Uint64
 
 	lane   *aggregate.Lane
+	short  [logFrames]aggregate.ShortFrame // scratch
 	counts collectCounts
 	// lateNow says that the current frame's window is closed.
 	lateNow bool
@@ -68,7 +73,7 @@ func newCollector(bindings *Bindings, o Options, emit func(*aggregate.Window)) *
 			return bindings.Bind(source.Buses()[f.Bus], f)
 		},
 		windows: aggregate.NewCollector(aggregate.Options{
-			Window: int64(o.Window), Lateness: int64(o.Lateness), Step: int64(o.ClockStep), Slots: 4,
+			Window: int64(o.Window), Lateness: int64(o.Lateness), Step: int64(o.ClockStep), Slots: 0,
 		}),
 		streams:   streams,
 		folder:    folder{streams: streams},
@@ -121,35 +126,49 @@ func (c *collector) takeOut(lane *aggregate.Lane) {
 	}
 }
 
-// add sorts frames into their windows. This is the loop that runs once a frame;
-// what is not the usual case is left to addOne.
+// add sorts frames into their windows. What is not the usual case is left to
+// addOne.
 func (c *collector) add(source can.Source, frames []can.Frame) {
-	lane := c.lane
-	from, width := c.windows.From, uint64(c.windows.To-c.windows.From)
-	known := uint32(len(c.streams.bindings))
-	usual := c.unchanged && c.mirrors == nil
-	for i := range frames {
-		f := &frames[i]
-		if usual && uint64(f.Time-from) < width && f.Stream < known && f.Len <= 8 {
-			lane.Add(f.Stream, binary.LittleEndian.Uint64(f.Data[:8]), f.Len)
-			continue
+	for rest := frames; len(rest) > 0; {
+		n := c.addUsual(rest)
+		if n == 0 {
+			c.addOne(source, &rest[0])
+			n = 1
 		}
-		c.addOne(source, f)
-		lane = c.lane
-		from, width = c.windows.From, uint64(c.windows.To-c.windows.From)
-		known = uint32(len(c.streams.bindings))
+		rest = rest[n:]
 	}
 	c.counts.Frames += uint64(len(frames))
 	if c.read != nil {
 		c.read.Add(uint64(len(frames)))
 	}
-	if lane != nil {
-		lane.Count(len(frames))
+	if c.lane != nil {
+		c.lane.Count(len(frames))
 	}
 	if len(frames) > 0 {
 		c.last = frames[len(frames)-1].Time
 	}
 	c.leaveFull()
+}
+
+// addUsual adds the frames up to the first that is not the usual case, of the
+// current window and 8 bytes at most, and returns how many. This is the loop that
+// runs once a frame.
+func (c *collector) addUsual(frames []can.Frame) (n int) {
+	if c.lane == nil || !c.unchanged || c.mirrors != nil {
+		return 0
+	}
+	from, width := c.windows.From, uint64(c.windows.To-c.windows.From)
+	known := uint32(len(c.streams.bindings))
+	for n < len(frames) && n < len(c.short) {
+		f := &frames[n]
+		if uint64(f.Time-from) >= width || f.Stream >= known || f.Len > 8 {
+			break
+		}
+		c.short[n] = aggregate.ShortFrame{Word: binary.LittleEndian.Uint64(f.Data[:8]), Stream: f.Stream, Length: f.Len}
+		n++
+	}
+	c.lane.Add(c.short[:n])
+	return n
 }
 
 // leaveFull gives up a lane that is full and cannot be taken out, since it is not
@@ -193,7 +212,8 @@ func (c *collector) addOne(source can.Source, f *can.Frame) {
 	case f.Len > 8 || !c.unchanged:
 		c.lane.AddWide(f.Stream, &f.Data, f.Len, !c.unchanged)
 	default:
-		c.lane.Add(f.Stream, binary.LittleEndian.Uint64(f.Data[:8]), f.Len)
+		c.short[0] = aggregate.ShortFrame{Word: binary.LittleEndian.Uint64(f.Data[:8]), Stream: f.Stream, Length: f.Len}
+		c.lane.Add(c.short[:1])
 	}
 }
 

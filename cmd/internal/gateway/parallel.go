@@ -231,7 +231,6 @@ func (p *parallel) goOnAlone(ctx context.Context, from canlog.Chunk, reopen func
 // chunkWorker reads chunks.
 type chunkWorker struct {
 	p      *parallel
-	text   []byte // of the chunk
 	source *canlog.Text
 	c      *collector
 	frames []can.Frame
@@ -239,7 +238,7 @@ type chunkWorker struct {
 }
 
 func newChunkWorker(p *parallel) *chunkWorker {
-	w := &chunkWorker{p: p, frames: make([]can.Frame, batchFrames)}
+	w := &chunkWorker{p: p, frames: make([]can.Frame, logFrames)}
 	options := p.logOptions
 	if options.OnProblem != nil {
 		options.OnProblem = func(problem canlog.Problem) { w.result.problems = append(w.result.problems, problem) }
@@ -252,22 +251,20 @@ func newChunkWorker(p *parallel) *chunkWorker {
 }
 
 func (w *chunkWorker) run(ctx context.Context, splitter *canlog.Splitter) {
+	// The text is read and done with by the same worker, in memory that stays
+	// in its processor's cache; the result does without it.
+	var chunk canlog.Chunk
 	for {
 		select {
 		case w.p.room <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
-		// The text is read and done with by the same worker, in memory that stays
-		// in its processor's cache; the result does without it.
-		chunk := canlog.Chunk{Data: w.text}
 		r := &chunkResult{err: splitter.Next(&chunk)}
-		w.text = chunk.Data
 		if r.err == nil {
 			w.read(r, chunk)
 		}
-		chunk.Data = nil
-		r.chunk = chunk
+		r.chunk = canlog.Chunk{Index: chunk.Index, Offset: chunk.Offset}
 		select {
 		case w.p.results <- r:
 		case <-ctx.Done():

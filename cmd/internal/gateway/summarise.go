@@ -38,7 +38,7 @@ func newSequential(ctx context.Context, bindings *Bindings, o Options, emit Emit
 }
 
 func (s *sequential) run(source can.Source) error {
-	frames := make([]can.Frame, batchFrames)
+	frames := make([]can.Frame, logFrames)
 	err := s.c.run(stoppable{source, s}, frames)
 	if err != nil && s.ctx.Err() == nil && s.emitErr == nil {
 		// What was read before the source failed counts.
@@ -72,8 +72,8 @@ func (s stoppable) Read(frames []can.Frame) (int, error) {
 	if s.s.emitErr != nil {
 		return 0, s.s.emitErr
 	}
-	if err := context.Cause(s.s.ctx); err != nil {
-		return 0, fmt.Errorf("interrupted: %w", err)
+	if s.s.ctx.Err() != nil {
+		return 0, fmt.Errorf("interrupted: %w", context.Cause(s.s.ctx))
 	}
 	return s.Source.Read(frames)
 }
