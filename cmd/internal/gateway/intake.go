@@ -245,11 +245,11 @@ func (in *intake) passTime(ctx context.Context) {
 	if in.idle++; in.idle == 1 {
 		in.quiet = now
 	} else {
-		in.c.windows.Advance(in.lastTick)
+		in.c.advance(in.lastTick)
 		complete := !in.resting && in.c.windows.Pending()
 		if !in.resting && now.Sub(in.quiet) > (ticks+1)*in.tick-in.tick/2 {
 			if newest, ok := in.c.windows.Newest(); ok {
-				in.c.windows.Advance(newest + int64(in.options.Window))
+				in.c.advance(newest + int64(in.options.Window))
 				complete = true
 			}
 			in.resting = true
