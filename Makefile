@@ -15,7 +15,7 @@ help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/milepost for this machine
-	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bin/milepost ./cmd/milepost
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" $$(bash .ci/buildflags) -o bin/milepost ./cmd/milepost
 
 demo: ## a simulated drive, a broken link, and every record accounted for
 	@$(GO) run ./cmd/milepost-lab demo

@@ -1,9 +1,9 @@
 package uplink
 
 import (
-	"cmp"
 	"math"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 )
@@ -81,7 +81,7 @@ func NewBudget(o BudgetOptions) *Budget {
 		o.Location = time.UTC
 	}
 	o.Steps = slices.Clone(o.Steps)
-	slices.SortStableFunc(o.Steps, func(a, b BudgetStep) int { return cmp.Compare(a.Share, b.Share) })
+	sort.SliceStable(o.Steps, func(i, j int) bool { return o.Steps[i].Share < o.Steps[j].Share })
 	b := &Budget{o: o, tokens: float64(o.BytesPerSecond)}
 	b.day.limit, b.month.limit = uint64(max(o.BytesPerDay, 0)), uint64(max(o.BytesPerMonth, 0))
 	if o.Store != nil {

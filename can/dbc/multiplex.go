@@ -1,9 +1,9 @@
 package dbc
 
 import (
-	"cmp"
 	"math"
 	"slices"
+	"sort"
 )
 
 // multiplexerRanges is an SG_MUL_VAL_ statement.
@@ -197,7 +197,7 @@ func (p *parser) breakCycles(m *Message) {
 // mergeRanges sorts ranges and joins what overlaps or touches.
 func mergeRanges(ranges []Range) []Range {
 	ranges = slices.Clone(ranges)
-	slices.SortFunc(ranges, func(a, b Range) int { return cmp.Compare(a.First, b.First) })
+	sort.Slice(ranges, func(i, j int) bool { return ranges[i].First < ranges[j].First })
 	merged := ranges[:0]
 	for _, r := range ranges {
 		if n := len(merged); n > 0 && (merged[n-1].Last == math.MaxInt64 || r.First <= merged[n-1].Last+1) {

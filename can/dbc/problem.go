@@ -1,9 +1,9 @@
 package dbc
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 )
 
 // Problem is something wrong with a database, and what was made of it.
@@ -30,7 +30,8 @@ const maxProblems = 1000
 func (db *Database) Problems() []Problem { return slices.Clone(db.problems) }
 
 func sortProblems(problems []Problem) {
-	slices.SortStableFunc(problems, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	sort.SliceStable(problems, func(i, j int) bool {
+		a, b := &problems[i], &problems[j]
+		return a.Line < b.Line || a.Line == b.Line && a.Column < b.Column
 	})
 }

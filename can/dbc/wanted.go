@@ -1,6 +1,6 @@
 package dbc
 
-import "slices"
+import "sort"
 
 // Identifier is what a Decoder knows frames by: an arbitration ID, or a J1939
 // parameter group, whose frames have any priority and addresses.
@@ -30,16 +30,9 @@ func (d *Decoder) Identifiers() (all []Identifier) {
 			all = append(all, Identifier{ID: pgn, Extended: true, Group: true})
 		}
 	}
-	slices.SortFunc(all[first:], func(a, b Identifier) int {
-		switch {
-		case a.Group != b.Group && a.Group:
-			return 1
-		case a.Group != b.Group:
-			return -1
-		case a.ID < b.ID:
-			return -1
-		}
-		return 1
+	sort.Slice(all[first:], func(i, j int) bool {
+		a, b := all[first+i], all[first+j]
+		return !a.Group && b.Group || a.Group == b.Group && a.ID < b.ID
 	})
 	return all
 }

@@ -94,11 +94,13 @@ type system struct {
 	restart   func(name string) error
 	open      func(o Options, streams *can.Streams) (*Socket, error)
 	watch     func(changed func()) (stop func(), err error)
+	close     func()
 }
 
 // NewBus returns a Bus. It does nothing until it is read.
 func NewBus(o BusOptions) *Bus {
-	return newBus(o, system{ReadLink, Configure, Restart, open, watchLinks})
+	a := new(asker)
+	return newBus(o, system{a.readLink, Configure, Restart, open, watchLinks, a.close})
 }
 
 func newBus(o BusOptions, sys system) *Bus {
@@ -239,6 +241,7 @@ func (b *Bus) Close() error {
 		if b.socket != nil {
 			b.socket.Close()
 		}
+		b.sys.close()
 	})
 	return nil
 }

@@ -43,6 +43,7 @@ func (p *pretence) system() system {
 			}
 			return *p.link, nil
 		},
+		close: func() {},
 		configure: func(name string, o LinkOptions) error {
 			p.mu.Lock()
 			defer p.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"container/heap"
 	"math/bits"
 	"slices"
+	"sort"
 
 	"milepost/can"
 )
@@ -95,8 +96,9 @@ func (f Filter) free() int {
 // reduce sorts filters by kind and ID and takes out those that others cover.
 func reduce(filters []Filter) []Filter {
 	// Wider ones first, so that what is kept cannot be covered by what follows.
-	slices.SortFunc(filters, func(f, g Filter) int {
-		return cmp.Or(cmp.Compare(g.free(), f.free()), cmp.Compare(f.ID, g.ID), cmp.Compare(f.Mask, g.Mask))
+	sort.Slice(filters, func(i, j int) bool {
+		f, g := filters[i], filters[j]
+		return cmp.Or(cmp.Compare(g.free(), f.free()), cmp.Compare(f.ID, g.ID), cmp.Compare(f.Mask, g.Mask)) < 0
 	})
 	filters = slices.Compact(filters)
 	kept := filters[:0]
@@ -110,8 +112,8 @@ func reduce(filters []Filter) []Filter {
 			masks = append(masks, f)
 		}
 	}
-	slices.SortFunc(kept, func(f, g Filter) int {
-		return cmp.Or(cmp.Compare(f.ID, g.ID), cmp.Compare(f.Mask, g.Mask))
+	sort.Slice(kept, func(i, j int) bool {
+		return cmp.Or(cmp.Compare(kept[i].ID, kept[j].ID), cmp.Compare(kept[i].Mask, kept[j].Mask)) < 0
 	})
 	return kept
 }

@@ -19,26 +19,24 @@ const (
 // ReadLink asks the kernel about an interface. The error is syscall.ENODEV where
 // there is none of that name. It needs no rights.
 func ReadLink(name string) (Link, error) {
-	if len(name) == 0 || len(name) >= unix.IFNAMSIZ {
-		return Link{}, fmt.Errorf("%q: the name of an interface has 1 to %d bytes", name, unix.IFNAMSIZ-1)
-	}
-	request := make([]byte, unix.SizeofIfInfomsg)
-	attributes := netlink.NewAttributeEncoder()
-	attributes.String(unix.IFLA_IFNAME, name)
-	replies, err := execute(unix.RTM_GETLINK, request, attributes)
+	var a asker
+	defer a.close()
+	return a.readLink(name)
+}
+
+// answerTime is how long the kernel has for an answer: it answers at once or,
+// holding its lock for network devices, late; a driver that hangs must not hang us,
+// too.
+const answerTime = 10 * time.Second
+
+// dialRoute opens a socket of rtnetlink(7).
+func dialRoute() (*netlink.Conn, error) {
+	conn, err := netlink.Dial(unix.NETLINK_ROUTE, nil)
 	if err != nil {
-		return Link{}, fmt.Errorf("asking about interface %s: %w", name, err)
+		return nil, err
 	}
-	for _, reply := range replies {
-		if reply.Header.Type == unix.RTM_NEWLINK {
-			link, err := parseLink(reply.Data)
-			if err != nil {
-				return Link{}, fmt.Errorf("interface %s: %w", name, err)
-			}
-			return link, nil
-		}
-	}
-	return Link{}, fmt.Errorf("asking about interface %s: the kernel does not answer", name)
+	_ = conn.SetOption(netlink.ExtendedAcknowledge, true) // the kernel's words for an error; old ones have none
+	return conn, nil
 }
 
 // execute sends one request of rtnetlink(7) and returns what it is answered with.
@@ -47,15 +45,12 @@ func execute(kind netlink.HeaderType, body []byte, attributes *netlink.Attribute
 	if err != nil {
 		return nil, err
 	}
-	conn, err := netlink.Dial(unix.NETLINK_ROUTE, nil)
+	conn, err := dialRoute()
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	_ = conn.SetOption(netlink.ExtendedAcknowledge, true) // the kernel's words for an error; old ones have none
-	// The kernel answers at once or, holding its lock for network devices, late;
-	// a driver that hangs must not hang us, too.
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(answerTime)); err != nil {
 		return nil, err
 	}
 	replies, err := conn.Execute(netlink.Message{

@@ -31,4 +31,10 @@ func Configure(string, LinkOptions) error         { return errUnsupported }
 func Restart(string) error                        { return errUnsupported }
 func watchLinks(func()) (stop func(), err error)  { return nil, errUnsupported }
 
+// asker has nobody to ask.
+type asker struct{}
+
+func (*asker) readLink(string) (Link, error) { return Link{}, errUnsupported }
+func (*asker) close()                        {}
+
 func (*Socket) setFilters([]Filter) error { return errUnsupported }

@@ -41,7 +41,7 @@ func runBuild(ctx context.Context, inv *invocation, c *command, args []string) e
 		targets = append(targets, t)
 	}
 	builder := inv.builder()
-	if builder.Flags, err = compilerFlags(ctx); err != nil {
+	if builder.Flags, err = buildFlags(ctx); err != nil {
 		return err
 	}
 	for _, t := range targets {
@@ -54,11 +54,11 @@ func runBuild(ctx context.Context, inv *invocation, c *command, args []string) e
 	return nil
 }
 
-// compilerFlags are those that .ci/gcflags prints, which says why.
-func compilerFlags(ctx context.Context) ([]string, error) {
-	out, err := exec.CommandContext(ctx, "bash", filepath.Join(".ci", "gcflags")).Output()
+// buildFlags are those that .ci/buildflags prints, which says why.
+func buildFlags(ctx context.Context) ([]string, error) {
+	out, err := exec.CommandContext(ctx, "bash", filepath.Join(".ci", "buildflags")).Output()
 	if err != nil {
-		return nil, fmt.Errorf("bash .ci/gcflags: %w; this runs in the project's folder", err)
+		return nil, fmt.Errorf("bash .ci/buildflags: %w; this runs in the project's folder", err)
 	}
 	return strings.Fields(string(out)), nil
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -103,9 +104,10 @@ func (f found) inputs() []FoundInput {
 		}
 		all = append(all, FoundInput{Attribute: attribute, Label: line(f.dir, attribute+"_label"), Unit: q.unit})
 	}
-	slices.SortFunc(all, func(a, b FoundInput) int {
+	sort.Slice(all, func(i, j int) bool {
+		a, b := all[i], all[j]
 		// temp2 before temp10
-		return cmp.Or(cmp.Compare(typeOf(trimIn(a)), typeOf(trimIn(b))), len(a.Attribute)-len(b.Attribute), cmp.Compare(a.Attribute, b.Attribute))
+		return cmp.Or(cmp.Compare(typeOf(trimIn(a)), typeOf(trimIn(b))), len(a.Attribute)-len(b.Attribute), cmp.Compare(a.Attribute, b.Attribute)) < 0
 	})
 	return all
 }

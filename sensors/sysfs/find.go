@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -67,7 +68,7 @@ func list(root string, kind Kind) ([]found, error) {
 		}
 		all = append(all, f)
 	}
-	slices.SortFunc(all, func(a, b found) int { return strings.Compare(a.real, b.real) })
+	sort.Slice(all, func(i, j int) bool { return all[i].real < all[j].real })
 	return all, nil
 }
 

@@ -317,12 +317,11 @@ func TestRefusedUnseen(t *testing.T) {
 	}
 }
 
-// TestDeadConnection has a connection of HTTP/2 die without a word, as one does
-// behind an address translation that forgot it: the next Send has a new one.
+// TestDeadConnection has a connection die without a word, as one does behind an
+// address translation that forgot it: the next Send has a new one.
 func TestDeadConnection(t *testing.T) {
 	a := authority(t)
 	c := peer(t, a, "server", time.Minute, false)
-	c.NextProtos = []string{"h2"}
 	server := start(t, httpserver.Options{TLS: c})
 	dead := make(chan struct{})
 	var connections atomic.Int32

@@ -70,8 +70,7 @@ func (s *Sink) do(ctx context.Context, r *request, read func(*nethttp.Response, 
 		return ctx.Err()
 	}
 	if refusal == nil {
-		// Nothing good is to be expected of the connection; of HTTP/2 net/http would
-		// go on using it.
+		// Nothing good is to be expected of the connection.
 		s.network.hangUp()
 		err = s.explain(watched, err)
 	}
@@ -121,7 +120,7 @@ func (s *Sink) attempt(ctx context.Context, w *watch, r *request, target *url.UR
 		}).WithContext(u.trace(ctx, w))
 		if r.body != nil {
 			q.ContentLength = int64(len(r.body))
-			q.GetBody = u.reader // for HTTP/2, which may have to begin again
+			q.GetBody = u.reader // net/http may have to begin again, on another connection
 			q.Body, _ = u.reader()
 		}
 		response, err := s.transport.RoundTrip(q)

@@ -31,12 +31,14 @@ func newTransport(o *Options, n *network) (*nethttp.Transport, error) {
 	if config == nil {
 		config = new(tls.Config)
 	}
+	protocols := new(nethttp.Protocols)
+	protocols.SetHTTP1(true) // and no HTTP/2: docs/decisions/0013-binary-size.md
 	return &nethttp.Transport{
+		Protocols:              protocols,
 		Proxy:                  proxy,
 		DialContext:            n.dial,
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    o.DialTimeout,
-		ForceAttemptHTTP2:      true,
 		MaxIdleConns:           2,
 		IdleConnTimeout:        idleTimeout,
 		ExpectContinueTimeout:  expectTimeout,

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"io/fs"
 	"path/filepath"
-	"slices"
+	"sort"
 	"time"
 )
 
@@ -33,7 +33,9 @@ func (s *Spool) boundQuarantine() {
 		items = append(items, i)
 		total += i.bytes
 	}
-	slices.SortFunc(items, func(a, b item) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.path, b.path)) })
+	sort.Slice(items, func(i, j int) bool {
+		return cmp.Or(items[i].at.Compare(items[j].at), cmp.Compare(items[i].path, items[j].path)) < 0
+	})
 	for _, i := range items {
 		if total <= s.opts.QuarantineBytes {
 			return

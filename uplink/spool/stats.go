@@ -1,8 +1,8 @@
 package spool
 
 import (
-	"cmp"
 	"slices"
+	"sort"
 	"time"
 )
 
@@ -172,6 +172,6 @@ func (s *Spool) Stats() Stats {
 			Thinned: p.thinned + t.thinned,
 		})
 	}
-	slices.SortFunc(st.Cursors, func(a, b CursorStats) int { return cmp.Compare(a.Name, b.Name) })
+	sort.Slice(st.Cursors, func(i, j int) bool { return st.Cursors[i].Name < st.Cursors[j].Name })
 	return st
 }

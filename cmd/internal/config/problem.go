@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -40,8 +41,8 @@ const maxProblems = 100
 // sorted puts the problems into the order of the file and drops repetitions. Those
 // above maxProblems become one that counts them.
 func (e Errors) sorted() Errors {
-	slices.SortStableFunc(e, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	sort.SliceStable(e, func(i, j int) bool {
+		return cmp.Or(cmp.Compare(e[i].Line, e[j].Line), cmp.Compare(e[i].Column, e[j].Column)) < 0
 	})
 	e = slices.Compact(e)
 	if more := len(e) - maxProblems; more > 0 {

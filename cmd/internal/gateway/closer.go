@@ -49,15 +49,27 @@ func (c *closer) signal() {
 	}
 }
 
+// untilRound is how long it is until there should be a round even if nothing is
+// known to be complete: once a second, when the windows of buses that fell silent
+// are, and not sooner than half a second after the last one.
+func untilRound() time.Duration {
+	const at = rest/ticks + afterTick + gather
+	wait := time.Second - time.Duration((wall()-int64(at))%int64(time.Second))
+	if wait < time.Second/2 {
+		wait += time.Second
+	}
+	return wait
+}
+
 // run closes windows until ctx is done. What is open then is left to finish.
 func (c *closer) run(ctx context.Context) {
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
+	timer := time.NewTimer(untilRound())
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		case <-c.wake:
 			select {
 			case <-ctx.Done():
@@ -67,6 +79,7 @@ func (c *closer) run(ctx context.Context) {
 		}
 		c.round(false)
 		c.beat.Store(int64(time.Since(started)))
+		timer.Reset(untilRound())
 	}
 }
 

@@ -108,6 +108,15 @@ func (c *collector) finish() {
 	c.close()
 }
 
+// advance tells that time has passed without frames. The lane of a window that is
+// over by that may be the closer's from then on.
+func (c *collector) advance(time int64) {
+	c.windows.Advance(time)
+	if c.windows.To == 0 {
+		c.lane, c.lateNow = nil, false
+	}
+}
+
 func (c *collector) close() {
 	c.relieve()
 	c.windows.Close(&c.folder, c.emit)

@@ -30,6 +30,8 @@ type intake struct {
 	c        *collector
 	streams  []can.StreamKey
 	idle     int       // ticks without a frame
+	quiet    time.Time // the first of them
+	resting  bool      // silent for so long that nothing is open
 	lastTick int64     // time of day
 	gaveUp   time.Time // waiting for room
 
@@ -139,12 +141,16 @@ func (in *intake) run(ctx context.Context) {
 		in.use(b)
 	}
 	in.lastTick = wall()
-	in.bus.SetReadDeadline(time.Now().Add(in.tick))
+	in.arm(ctx)
 	failing := false
 	for {
 		n, err := in.bus.Read(frames)
 		if n > 0 {
 			in.take(frames[:n])
+			if in.resting {
+				in.resting = false
+				in.arm(ctx)
+			}
 		}
 		switch {
 		case err == nil:
@@ -216,34 +222,79 @@ func (in *intake) take(frames []can.Frame) {
 	}
 }
 
-// ticks is how many times in a window it is looked whether a bus is silent.
-const ticks = 4
+const (
+	// ticks is how many times in a window it is looked at most whether a bus is
+	// silent.
+	ticks = 4
+	// rest is how often that is when it has been for long.
+	rest = time.Second
+	// afterTick is how long after the whole tick of the clock that is: a clock that
+	// is slewed is not yet there when the time has passed.
+	afterTick = 5 * time.Millisecond
+)
 
-// passTime is done every now and then. A bus on which nothing was heard for a
-// whole tick has nothing on its way from before that, and its windows are
-// complete. So they are after the time of a window in any case: the clock may
-// have been set since their frames came.
+// passTime is done when the window is over, and a tick after that. A bus on which
+// nothing was heard for a whole tick has nothing on its way from before that, and
+// its windows are complete. So they are after the time of a window in any case:
+// the clock may have been set since their frames came.
 //
 // It is done only when nothing waits to be read: a process that was held up for
 // long has much of the last seconds still before it, and none of that is late.
 func (in *intake) passTime(ctx context.Context) {
-	now := wall()
-	if in.idle++; in.idle > 1 {
-		in.c.windows.Advance(in.lastTick)
-		if newest, ok := in.c.windows.Newest(); ok && in.idle == ticks+2 {
-			in.c.windows.Advance(newest + int64(in.options.Window))
+	now := time.Now()
+	if in.idle++; in.idle == 1 {
+		in.quiet = now
+	} else {
+		in.c.advance(in.lastTick)
+		complete := !in.resting && in.c.windows.Pending()
+		if !in.resting && now.Sub(in.quiet) > (ticks+1)*in.tick-in.tick/2 {
+			if newest, ok := in.c.windows.Newest(); ok {
+				in.c.advance(newest + int64(in.options.Window))
+				complete = true
+			}
+			in.resting = true
 		}
 		// A window that is not over is still summarised by what began it.
 		if in.c.windows.To == 0 && in.pending.Load() != nil {
 			in.use(in.pending.Swap(nil))
+			complete = true
 		}
-		in.signal()
+		if complete {
+			in.signal()
+		}
 	}
-	in.lastTick = now
-	in.bus.SetReadDeadline(time.Now().Add(in.tick))
+	in.lastTick = now.UnixNano()
+	in.arm(ctx)
+}
+
+// arm sets when time is to have passed next, if no frame comes.
+func (in *intake) arm(ctx context.Context) {
+	now := time.Now()
+	in.bus.SetReadDeadline(now.Add(in.untilTick(now.UnixNano())))
 	if in.endless && ctx.Err() != nil { // drain may have come before that
 		in.drain()
 	}
+}
+
+// untilTick is how long it is until the window is over; until the next tick, if it
+// is already. The ticks are those of the clock, so that a gateway whose buses are
+// silent wakes up for all of them at once. There are at least three quarters of a
+// tick between two of them.
+func (in *intake) untilTick(now int64) time.Duration {
+	now -= int64(afterTick)
+	if in.resting {
+		return rest - time.Duration(now%int64(rest))
+	}
+	wait := in.tick - time.Duration(now%int64(in.tick))
+	if wait < in.tick*3/4 {
+		wait += in.tick
+	}
+	if newest, ok := in.c.windows.Newest(); ok {
+		if left := time.Duration(newest-now) + in.options.Window; left <= in.options.Window { // unless the clock was set back
+			wait = max(wait, left)
+		}
+	}
+	return wait
 }
 
 // publish shows the counts to others.

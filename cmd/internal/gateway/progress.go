@@ -9,7 +9,7 @@ import (
 )
 
 // patience is how long a part of the gateway may be silent before it counts as
-// stuck. Each bus shows itself several times a second, the closer once.
+// stuck. Each bus and the closer show themselves once a second.
 const patience = 10 * time.Second
 
 // Stuck names a part that makes no progress, empty if all do: a bus that is not

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -82,13 +83,13 @@ func OpenSpools(dir string, o spool.Options, rules []config.PriorityRule) (*Spoo
 			folders = append(folders, spoolFolder(dir, p))
 		}
 	}
-	slices.SortFunc(folders, func(a, b SpoolFolder) int { return b.Priority.Level() - a.Priority.Level() })
+	sort.Slice(folders, func(i, j int) bool { return folders[i].Priority.Level() > folders[j].Priority.Level() })
 	if len(folders) > 1 && o.MaxBytes > 0 {
 		o.Quota, o.MaxBytes = spool.NewQuota(o.MaxBytes), 0
 	}
 	s := &Spools{dir: dir, options: o}
 	// The normal one comes first: its folder holds the others'.
-	slices.SortStableFunc(folders, func(a, b SpoolFolder) int { return len(a.Dir) - len(b.Dir) })
+	sort.SliceStable(folders, func(i, j int) bool { return len(folders[i].Dir) < len(folders[j].Dir) })
 	for _, f := range folders {
 		o.Priority = f.Priority.Level()
 		open, err := spool.Open(f.Dir, o)
