@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"milepost/cmd/milepost-lab/board"
+	"milepost/firmware/debian"
 )
 
 // Variable is set in the environment of tests that may start boards. Without it
@@ -43,7 +44,7 @@ func Start(t testing.TB, opts board.Options) *board.Board {
 		})
 	}
 	b, err := board.Start(t.Context(), opts)
-	if missing := new(board.MissingError); errors.As(err, &missing) {
+	if missing := new(debian.MissingError); errors.As(err, &missing) {
 		t.Skip(err)
 	}
 	if err != nil {
@@ -81,11 +82,11 @@ func endInTime(t testing.TB, b *board.Board) {
 }
 
 // Kernel is the machine's, fetched if need be.
-func Kernel(t testing.TB, m board.Machine) *board.Kernel {
+func Kernel(t testing.TB, m board.Machine) *debian.Kernel {
 	t.Helper()
 	Require(t)
 	k, err := board.FetchKernel(t.Context(), m, "")
-	if missing := new(board.MissingError); errors.As(err, &missing) {
+	if missing := new(debian.MissingError); errors.As(err, &missing) {
 		t.Skip(err)
 	}
 	if err != nil {
