@@ -33,7 +33,9 @@ type command struct {
 	run     func(ctx context.Context, inv *invocation, c *command, args []string) error
 }
 
-func commands() []*command { return []*command{buildCommand, distCommand, packageCommand} }
+func commands() []*command {
+	return []*command{buildCommand, distCommand, packageCommand, keyCommand, bundleCommand}
+}
 
 // usageError is a mistake in the command line.
 type usageError struct{ message string }
