@@ -34,7 +34,7 @@ type command struct {
 }
 
 func commands() []*command {
-	return []*command{buildCommand, distCommand, packageCommand, imageCommand}
+	return []*command{buildCommand, distCommand, packageCommand, imageCommand, keyCommand, bundleCommand}
 }
 
 // usageError is a mistake in the command line.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -38,7 +39,7 @@ func (p *paths) String() string         { return fmt.Sprint(*p) }
 func (p *paths) Set(value string) error { *p = append(*p, value); return nil }
 
 func runImage(ctx context.Context, inv *invocation, c *command, args []string) error {
-	var name, out, packages, binary, system string
+	var name, out, packages, binary, system, version string
 	var keys, add paths
 	var incomplete bool
 	rest, err := c.parse(inv, args, func(flags *flag.FlagSet) {
@@ -47,6 +48,7 @@ func runImage(ctx context.Context, inv *invocation, c *command, args []string) e
 		flags.StringVar(&packages, "packages", "", "the `DIR` where packages are kept and taken from")
 		flags.StringVar(&binary, "binary", "", "the `FILE` of milepost for the board's architecture, as build has made it")
 		flags.StringVar(&system, "system", "", "the `FILE` to write the system to as well, for an update bundle")
+		flags.StringVar(&version, "version", "", "the system's `VERSION`, by which update bundles are ordered; milepost's if empty")
 		flags.Var(&keys, "key", "the `FILE` of a public key whose update bundles the system takes")
 		flags.Var(&add, "add", "a `FILE` for the boot partition, such as milepost.yaml or authorized_keys")
 		flags.BoolVar(&incomplete, "incomplete", false, "leave out package sources that cannot be read")
@@ -106,7 +108,7 @@ func runImage(ctx context.Context, inv *invocation, c *command, args []string) e
 	}
 	made.contents.Maintainer = maintainer
 	options.Gateway = made.contents.Deb(target.Debian).Files
-	options.Version, options.Time = made.Version, made.Time
+	options.Version, options.Time = cmp.Or(version, made.Version), made.Time
 	builder.Package, builder.Flags = "./cmd/milepost-stage", append(builder.Flags, "-buildvcs=false") // equal for all commits that don't touch it
 	stage := filepath.Join(work, "stage")
 	if err := builder.Build(ctx, target, stage); err != nil {
@@ -122,8 +124,8 @@ func runImage(ctx context.Context, inv *invocation, c *command, args []string) e
 	for _, p := range result.Packages {
 		fmt.Fprintf(inv.stdout, "%s %s %s %s\n", p.Name, p.Version, p.Architecture, p.SHA256)
 	}
-	fmt.Fprintf(inv.stdout, "%s: %s, milepost %s, kernel %s, %d packages, system of %d bytes\n",
-		out, name, made.Version, result.Kernel, len(result.Packages), result.System)
+	fmt.Fprintf(inv.stdout, "%s: %s, version %s, kernel %s, %d packages, system of %d bytes\n",
+		out, name, options.Version, result.Kernel, len(result.Packages), result.System)
 	return nil
 }
 

@@ -37,7 +37,8 @@ type Options struct {
 	Gateway []packages.File
 	// Stage is cmd/milepost-stage, built for the board.
 	Stage []byte
-	// Version is milepost's, and the system's.
+	// Version is the system's: milepost's, or a later one where only Debian's packages
+	// are new. Update bundles are ordered by it.
 	Version string
 	// Time is that of everything in the image.
 	Time time.Time
@@ -255,7 +256,7 @@ func (o *Options) fill(ctx context.Context, files *tree, list []debian.Package, 
 
 // releaseFile says what the system is, for `milepost update` and for people.
 func (o *Options) releaseFile(kernel *debian.Kernel) string {
-	return fmt.Sprintf("BOARD=%s\nARCHITECTURE=%s\nVERSION=%s\nKERNEL=%s\n", o.Board.Name, o.Board.Arch.Debian, o.Version, kernel.Release)
+	return fmt.Sprintf("MILEPOST_BOARD=%s\nMILEPOST_ARCH=%s\nMILEPOST_VERSION=%s\nMILEPOST_KERNEL=%s\n", o.Board.Name, o.Board.Arch.Debian, o.Version, kernel.Release)
 }
 
 // loadedModules are those that the board needs and nothing loads by itself.

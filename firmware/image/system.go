@@ -49,6 +49,7 @@ var links = map[string]string{
 	"etc/systemd/system/multi-user.target.wants/ssh.service":                "/usr/lib/systemd/system/ssh.service",
 	"etc/systemd/system/multi-user.target.wants/systemd-networkd.service":   "/usr/lib/systemd/system/systemd-networkd.service",
 	"etc/systemd/system/sockets.target.wants/systemd-networkd.socket":       "/usr/lib/systemd/system/systemd-networkd.socket",
+	"etc/systemd/system/sysinit.target.wants/milepost-trial.service":        "/usr/lib/systemd/system/milepost-trial.service",
 	"etc/systemd/system/sysinit.target.wants/systemd-timesyncd.service":     "/usr/lib/systemd/system/systemd-timesyncd.service",
 	"etc/systemd/system/sysinit.target.wants/systemd-resolved.service":      "/usr/lib/systemd/system/systemd-resolved.service",
 	"etc/systemd/system/multi-user.target.wants/milepost-data-grow.service": "/usr/lib/systemd/system/milepost-data-grow.service",
