@@ -16,7 +16,7 @@ import (
 // configuration, in lower case.
 var brought = []string{
 	"milepost.yaml", "environment", authorizedKeys,
-	"*.dbc", "*.pem", "*.network", "*.link", "*.netdev",
+	"*.dbc", "*.pem", "*.crt", "*.key", "*.network", "*.link", "*.netdev",
 }
 
 const authorizedKeys = "authorized_keys"

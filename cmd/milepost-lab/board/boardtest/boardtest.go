@@ -7,9 +7,7 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -70,7 +68,7 @@ const lastWords = 15 * time.Second
 // endInTime stops the board shortly before the test's time limit: what waits for
 // the board then fails, and the board's log is shown. At the limit itself go test
 // would end everything without a word.
-func endInTime(t testing.TB, b *board.Board) {
+func endInTime(t testing.TB, b interface{ Stop() }) {
 	limited, ok := t.(interface{ Deadline() (time.Time, bool) })
 	if !ok {
 		return
@@ -119,11 +117,11 @@ func built(t testing.TB, m board.Machine, name string, build func(ctx context.Co
 	if file := programs.files[key]; file != "" {
 		return file
 	}
-	mod, err := exec.Command("go", "env", "GOMOD").Output()
+	project, err := projectDir()
 	if err != nil {
 		t.Fatalf("asking go for the project's folder: %v", err)
 	}
-	dir := filepath.Join(filepath.Dir(strings.TrimSpace(string(mod))), "out", "board")
+	dir := filepath.Join(project, "out", "board")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
