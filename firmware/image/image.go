@@ -12,9 +12,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -151,63 +149,6 @@ func orSize(size, otherwise int) int {
 	return size
 }
 
-const kernelPrefix = "linux-image-"
-
-// fetch returns the packages: those of the folder, or else those that are the
-// newest now, which are then kept there.
-func fetch(ctx context.Context, work string, o *Options) ([]debian.Package, error) {
-	list, err := debian.ReadList(o.Packages)
-	if err == nil {
-		o.log("%d packages of %s", len(list), o.Packages)
-		return list, nil
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	o.log("asking Debian's package sources for %s", o.Board.Arch.Debian)
-	apt, err := debian.NewApt(filepath.Join(work, "apt"), o.Board.Arch.Debian)
-	if err != nil {
-		return nil, err
-	}
-	update := func() error {
-		err := apt.Update(ctx)
-		if err != nil && o.Incomplete {
-			o.log("some package sources are left out: packages may be older than they should be: %v", err)
-			return nil
-		}
-		return err
-	}
-	if err := update(); err != nil {
-		return nil, err
-	}
-	components := []string{"main"}
-	names := slices.Clone(wanted)
-	if RaspberryPi(o.Board) && o.Board.Emulator == "" {
-		components = append(components, "non-free-firmware")
-		names = append(names, firmwarePackage)
-	}
-	if err := apt.OnlyDebian(ctx, Release, components...); err != nil {
-		return nil, err
-	}
-	if err := update(); err != nil {
-		return nil, err
-	}
-	resolved, err := apt.Resolve(ctx, names...)
-	if err != nil {
-		return nil, err
-	}
-	resolved = slices.DeleteFunc(resolved, func(p debian.Package) bool { return slices.Contains(leftOut, p.Name) })
-	// Without its dependencies: they make an initramfs.
-	kernel, err := apt.Dependency(ctx, o.Board.Kernel.Package, kernelPrefix)
-	if err != nil {
-		return nil, err
-	}
-	o.log("downloading %d packages", len(resolved)+1)
-	if list, err = apt.Download(ctx, o.Packages, append(resolved, debian.Package{Name: kernel})...); err != nil {
-		return nil, err
-	}
-	return list, os.WriteFile(filepath.Join(o.Packages, debian.ListFile), debian.FormatList(list), 0o666)
-}
-
 // fill makes the system's files.
 func (o *Options) fill(ctx context.Context, files *tree, list []debian.Package, kernel *debian.Kernel, work string) error {
 	installed := slices.DeleteFunc(slices.Clone(list), func(p debian.Package) bool {
@@ -252,41 +193,6 @@ func (o *Options) fill(ctx context.Context, files *tree, list []debian.Package, 
 		}
 	}
 	return nil
-}
-
-// releaseFile says what the system is, for `milepost update` and for people.
-func (o *Options) releaseFile(kernel *debian.Kernel) string {
-	return fmt.Sprintf("MILEPOST_BOARD=%s\nMILEPOST_ARCH=%s\nMILEPOST_VERSION=%s\nMILEPOST_KERNEL=%s\n", o.Board.Name, o.Board.Arch.Debian, o.Version, kernel.Release)
-}
-
-// loadedModules are those that the board needs and nothing loads by itself.
-func (o *Options) loadedModules(files *tree, kernel *debian.Kernel) string {
-	var b strings.Builder
-	for _, name := range o.Board.Kernel.Modules {
-		for _, file := range files.below(kernel.ModuleDir() + "/kernel") {
-			if moduleName(file) == moduleName(name) {
-				b.WriteString(name + "\n")
-			}
-		}
-	}
-	return b.String()
-}
-
-func moduleName(file string) string {
-	name, _, _ := strings.Cut(filepath.Base(file), ".ko")
-	return strings.ReplaceAll(name, "-", "_")
-}
-
-// watchdog has systemd feed the board's: a system that hangs is started anew.
-func (o *Options) watchdog() string {
-	if o.Board.Watchdog.Driver == "" {
-		return "# This board has no watchdog.\n"
-	}
-	seconds := 30
-	if most := o.Board.Watchdog.MaxSeconds; most > 0 && most < seconds {
-		seconds = most
-	}
-	return fmt.Sprintf("[Manager]\nRuntimeWatchdogSec=%d\nRebootWatchdogSec=2min\n", seconds)
 }
 
 // sign makes the disk's signature of what the disk holds.
@@ -342,5 +248,5 @@ func (o *Options) write(ctx context.Context, t *tools, out, system, work string,
 	if err := t.makeBoot(ctx, out, staging, l, boot, o.Time); err != nil {
 		return err
 	}
-	return t.makeData(ctx, out, l, o.Time)
+	return t.makeData(ctx, out, work, l, o.Time)
 }

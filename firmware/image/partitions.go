@@ -94,23 +94,42 @@ func (t *tools) makeBoot(ctx context.Context, image, work string, l *Layout, fil
 	return nil
 }
 
+// ext4Features is a configuration of mke2fs (mke2fs.conf(5)), instead of the
+// builder's own.
+const ext4Features = `[defaults]
+	base_features = sparse_super,large_file,filetype,resize_inode,dir_index,ext_attr
+	default_mntopts = acl,user_xattr
+	blocksize = 4096
+	inode_size = 256
+	inode_ratio = 16384
+[fs_types]
+	ext4 = {
+		features = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize
+	}
+	small = {
+		inode_ratio = 16384
+	}
+`
+
 // makeData makes the empty data partition within the image. Its identifiers come
 // of the disk's signature, and everything in it is initialised, so that it is the
 // same each time.
-func (t *tools) makeData(ctx context.Context, image string, l *Layout, when time.Time) error {
+func (t *tools) makeData(ctx context.Context, image, work string, l *Layout, when time.Time) error {
 	const block = 4096
 	uuid := func(n int) string { return fmt.Sprintf("%08x-0000-4000-8000-%012x", l.Signed, n) }
 	options := []string{
 		fmt.Sprintf("offset=%d", l.Data.Offset), "hash_seed=" + uuid(2), "root_owner=0:0",
 		"lazy_itable_init=0", "lazy_journal_init=0", "nodiscard",
 	}
+	config := filepath.Join(work, "mke2fs.conf")
+	if err := os.WriteFile(config, []byte(ext4Features), 0o666); err != nil {
+		return err
+	}
 	cmd := exec.CommandContext(ctx, t.mke2fs, "-q", "-F", "-t", "ext4", "-b", strconv.Itoa(block), "-m", "1", "-L", "milepost-data", "-U", uuid(1),
-		// What mke2fs would take from the builder's own configuration.
-		"-I", "256", "-O", "has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum",
 		// The journal is made for the card that it will be on, not for this image.
 		"-J", "size=16", "-E", strings.Join(options, ","), image, strconv.FormatInt(l.Data.Size/block, 10))
 	epoch := strconv.FormatInt(when.Unix(), 10)
-	cmd.Env = append(os.Environ(), "E2FSPROGS_FAKE_TIME="+epoch, "SOURCE_DATE_EPOCH="+epoch, "MKE2FS_CONFIG=/dev/null")
+	cmd.Env = append(os.Environ(), "E2FSPROGS_FAKE_TIME="+epoch, "SOURCE_DATE_EPOCH="+epoch, "MKE2FS_CONFIG="+config)
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("mke2fs: %w: %s", err, bytes.TrimSpace(said))
 	}

@@ -15,22 +15,6 @@ import (
 	"milepost/firmware/debian"
 )
 
-// wanted are the packages that a system is made of, beside what they depend on.
-var wanted = []string{
-	"base-files", "base-passwd", "bash", "dash", "coreutils", "grep", "sed", "util-linux", "mount", "procps",
-	"systemd", "systemd-sysv", "systemd-timesyncd", "systemd-resolved", "udev", "dbus", "kmod",
-	"iproute2", "can-utils", "netbase", "openssh-server", "ca-certificates", "e2fsprogs",
-}
-
-// leftOut are packages that the wanted ones depend on and that nothing here needs:
-// they are for maintainer scripts, which are not run, and for installing packages.
-var leftOut = []string{
-	"adduser", "debconf", "dpkg", "init-system-helpers", "libdb5.3", "libdebconfclient0", "libgdbm-compat4", "libgdbm6",
-	"libfile-find-rule-perl", "libnumber-compare-perl", "libperl5.36", "libsemanage-common", "libsemanage2", "libsepol2",
-	"libtext-glob-perl", "lsb-base", "mawk", "openssl", "passwd", "perl", "perl-base", "perl-modules-5.36",
-	"runit-helper", "sensible-utils", "tar", "ucf", "usrmerge",
-}
-
 // unwanted are folders that people read who sit at a computer, and what is for
 // programs that are not there.
 var unwanted = []string{
@@ -42,8 +26,8 @@ var unwanted = []string{
 	"var/lib/dpkg", "var/backups",
 }
 
-// enabled are the units that are started, by the target that wants them, and other
-// links.
+// links are the units that are started, by the target that wants them, and what
+// else is a symbolic link.
 var links = map[string]string{
 	"etc/systemd/system/multi-user.target.wants/milepost.service":           "/usr/lib/systemd/system/milepost.service",
 	"etc/systemd/system/multi-user.target.wants/ssh.service":                "/usr/lib/systemd/system/ssh.service",

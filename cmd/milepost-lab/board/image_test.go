@@ -181,7 +181,7 @@ func (u *imageUser) waitSSH(a *board.Appliance) {
 func (u *imageUser) waitStored(a *board.Appliance) {
 	u.Helper()
 	for deadline := time.Now().Add(imagePatience); ; time.Sleep(time.Second) {
-		said, err := a.Run(u.Context(), u.key, "milepost spool dump --to json /var/lib/milepost/spool 2>&1 | grep -c '\"device\":\"van-1\"'; sync")
+		said, err := a.Run(u.Context(), u.key, `milepost spool dump /var/lib/milepost/spool | grep -c '"message":"input"'; sync`)
 		if n := 0; err == nil {
 			if fmt.Sscan(said, &n); n > 3 {
 				u.Logf("%d records are in the spool when the power goes", n)
@@ -242,6 +242,9 @@ func checkSystem(t *testing.T, m board.Machine, run func(command string) (string
 		}
 	}
 	checkPorts(t, run)
+	if said, err := run("systemd-analyze time; systemd-analyze blame | head -n 8; free -m"); err == nil {
+		t.Log(said)
+	}
 	if m.Name != board.ARM32.Name { // it has no watchdog
 		said, err := run("systemctl show -p RuntimeWatchdogUSec; systemctl show -p WatchdogDevice; cat /sys/class/watchdog/watchdog0/state")
 		if err != nil || strings.Contains(said, "RuntimeWatchdogUSec=0") || !strings.Contains(said, "\nactive") {
