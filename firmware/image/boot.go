@@ -21,6 +21,10 @@ func RaspberryPi(b *boards.Board) bool {
 	return strings.HasPrefix(b.Kernel.DeviceTree, "broadcom/bcm2")
 }
 
+// needsFirmware says whether the image has to bring the board's firmware. QEMU's
+// Raspberry Pi starts the kernel itself.
+func needsFirmware(b *boards.Board) bool { return RaspberryPi(b) && b.Emulator == "" }
+
 // firmwarePackage has what a Raspberry Pi's processor reads first. Debian has it
 // in non-free-firmware: it may be passed on, for Raspberry Pis only.
 const firmwarePackage = "raspi-firmware"
@@ -59,7 +63,7 @@ func bootFiles(ctx context.Context, b *boards.Board, k *debian.Kernel, packages 
 		}
 		files = append(files, bootFile{filepath.Base(b.Kernel.DeviceTree), tree})
 	}
-	if RaspberryPi(b) && b.Emulator == "" {
+	if needsFirmware(b) {
 		files = append(files, bootFile{"config.txt", []byte(configTxt(b))})
 		if files, err = addFirmware(ctx, files, packages); err != nil {
 			return nil, err

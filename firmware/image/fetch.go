@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -35,7 +36,7 @@ func fetch(ctx context.Context, work string, o *Options) ([]debian.Package, erro
 	list, err := debian.ReadList(o.Packages)
 	if err == nil {
 		o.log("%d packages of %s", len(list), o.Packages)
-		return list, nil
+		return list, o.checkList(list)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -57,7 +58,7 @@ func fetch(ctx context.Context, work string, o *Options) ([]debian.Package, erro
 	}
 	components := []string{"main"}
 	names := slices.Clone(wanted)
-	if RaspberryPi(o.Board) && o.Board.Emulator == "" {
+	if needsFirmware(o.Board) {
 		components = append(components, "non-free-firmware")
 		names = append(names, firmwarePackage)
 	}
@@ -82,4 +83,19 @@ func fetch(ctx context.Context, work string, o *Options) ([]debian.Package, erro
 		return nil, err
 	}
 	return list, os.WriteFile(filepath.Join(o.Packages, debian.ListFile), debian.FormatList(list), 0o666)
+}
+
+// checkList refuses packages that were downloaded for another kind of board.
+func (o *Options) checkList(list []debian.Package) error {
+	firmware := false
+	for _, p := range list {
+		if p.Architecture != "all" && p.Architecture != o.Board.Arch.Debian {
+			return fmt.Errorf("%s has %s for %s, and %s is %s: give each architecture a folder of its own", o.Packages, p.Name, p.Architecture, o.Board.Name, o.Board.Arch.Debian)
+		}
+		firmware = firmware || p.Name == firmwarePackage
+	}
+	if needsFirmware(o.Board) && !firmware {
+		return fmt.Errorf("%s has no %s, which %s needs: remove the list there to download again", o.Packages, firmwarePackage, o.Board.Name)
+	}
+	return nil
 }

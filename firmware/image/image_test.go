@@ -162,6 +162,15 @@ func TestBuild(t *testing.T) {
 		t.Errorf("the data partition is\n%s", features)
 	}
 
+	for name, want := range map[string]string{"qemu-virt-arm": "for arm64", "rpi4": firmwarePackage} {
+		other := testOptions(t, dir)
+		if other.Board, err = boards.Get(name); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Build(t.Context(), filepath.Join(t.TempDir(), "x.img"), "", other); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s of packages for another board: %v", name, err)
+		}
+	}
 	small := testOptions(t, dir)
 	small.Gateway[0].Body = noise(5 * mib)
 	if _, err := Build(t.Context(), filepath.Join(t.TempDir(), "x.img"), "", small); err == nil || !strings.Contains(err.Error(), "its partition 4") {
