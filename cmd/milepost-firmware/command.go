@@ -33,7 +33,9 @@ type command struct {
 	run     func(ctx context.Context, inv *invocation, c *command, args []string) error
 }
 
-func commands() []*command { return []*command{buildCommand, distCommand, packageCommand} }
+func commands() []*command {
+	return []*command{buildCommand, distCommand, packageCommand, imageCommand, keyCommand, bundleCommand}
+}
 
 // usageError is a mistake in the command line.
 type usageError struct{ message string }
@@ -73,7 +75,7 @@ func (inv *invocation) run(ctx context.Context) int {
 }
 
 func (inv *invocation) help(w io.Writer) {
-	fmt.Fprint(w, "milepost-firmware makes binaries and packages of milepost. It runs in a checkout of the project, with Go.\n\nusage: milepost-firmware COMMAND …\n\n")
+	fmt.Fprint(w, "milepost-firmware makes binaries, packages and images of milepost. It runs in a checkout of the project, with Go.\n\nusage: milepost-firmware COMMAND …\n\n")
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-9s %s\n", c.name, c.summary)
 	}

@@ -40,7 +40,7 @@ type command struct {
 
 // commands in the order of the list.
 func commands() []*command {
-	return []*command{runCommand, replayCommand, decodeCommand, lintCommand, checkCommand, spoolCommand, statusCommand, boardsCommand, versionCommand}
+	return []*command{runCommand, replayCommand, decodeCommand, lintCommand, checkCommand, spoolCommand, statusCommand, updateCommand, boardsCommand, versionCommand}
 }
 
 // usageError is a mistake in the command line.

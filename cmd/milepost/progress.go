@@ -34,6 +34,7 @@ type progress struct {
 type progressState struct {
 	elapsed     time.Duration
 	done, total int64 // bytes; total 0 if unknown
+	bytesOnly   bool  // there are no frames
 	frames      uint64
 	rate        float64 // frames a second
 	eventTime   time.Time
@@ -87,7 +88,7 @@ func (p *progress) update(done, total int64, frames uint64, eventTime time.Time)
 	}
 	state := progressState{
 		elapsed: now.Sub(p.start), done: done, total: total,
-		frames: frames, eventTime: eventTime,
+		bytesOnly: p.state.bytesOnly, frames: frames, eventTime: eventTime,
 	}
 	state.rate = smoothed(p.state, state)
 	p.state = state
@@ -162,7 +163,9 @@ func (s progressState) line(width int) string {
 	} else {
 		parts = append(parts, bytesText(s.done))
 	}
-	parts = append(parts, gateway.Grouped(s.frames)+" frames")
+	if !s.bytesOnly {
+		parts = append(parts, gateway.Grouped(s.frames)+" frames")
+	}
 	if s.rate > 0 {
 		parts = append(parts, gateway.Grouped(roundedRate(s.rate))+"/s")
 	}
