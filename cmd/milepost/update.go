@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"milepost/cmd/internal/slots"
+	"milepost/cmd/internal/status"
 	"milepost/cmd/internal/update"
 )
 
@@ -52,10 +53,13 @@ type updateFlags struct {
 	reboot func() error
 	// kernel says what runs.
 	kernel func() (string, error)
+	// ask asks the gateway with a spool folder how it is.
+	ask func(ctx context.Context, dir string) (status.Report, error)
 }
 
 func runUpdate(ctx context.Context, inv *invocation, c *command, args []string) error {
-	return (&updateFlags{booted: slots.BootedFile, lock: update.LockFile, reboot: update.Restart, kernel: update.KernelRelease}).run(ctx, inv, c, args)
+	f := updateFlags{booted: slots.BootedFile, lock: update.LockFile, reboot: update.Restart, kernel: update.KernelRelease, ask: status.Ask}
+	return f.run(ctx, inv, c, args)
 }
 
 func (f *updateFlags) run(ctx context.Context, inv *invocation, c *command, args []string) error {
