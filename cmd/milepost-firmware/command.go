@@ -34,7 +34,7 @@ type command struct {
 }
 
 func commands() []*command {
-	return []*command{buildCommand, distCommand, packageCommand, keyCommand, bundleCommand}
+	return []*command{buildCommand, distCommand, packageCommand, imageCommand, keyCommand, bundleCommand}
 }
 
 // usageError is a mistake in the command line.
@@ -75,7 +75,7 @@ func (inv *invocation) run(ctx context.Context) int {
 }
 
 func (inv *invocation) help(w io.Writer) {
-	fmt.Fprint(w, "milepost-firmware makes binaries and packages of milepost. It runs in a checkout of the project, with Go.\n\nusage: milepost-firmware COMMAND …\n\n")
+	fmt.Fprint(w, "milepost-firmware makes binaries, packages and images of milepost. It runs in a checkout of the project, with Go.\n\nusage: milepost-firmware COMMAND …\n\n")
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-9s %s\n", c.name, c.summary)
 	}

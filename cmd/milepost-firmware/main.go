@@ -1,5 +1,5 @@
 // Command milepost-firmware makes of milepost what is put onto gateways: binaries
-// for all machines, and packages. It runs in a checkout of the project, with Go.
+// for all machines, packages, and images of disks. It runs in a checkout of the project, with Go.
 package main
 
 import (

@@ -11,15 +11,18 @@ import (
 	"path/filepath"
 )
 
-// gatewayPackage is what is built.
+// gatewayPackage is what is built unless a builder says something else.
 const gatewayPackage = "./cmd/milepost"
 
 // Builder builds binaries.
 type Builder struct {
-	Go     string   // the go command; "go" if empty
-	Dir    string   // the project's folder; the working directory if empty
-	Flags  []string // further ones for go build
-	Output io.Writer
+	Go    string   // the go command; "go" if empty
+	Dir   string   // the project's folder; the working directory if empty
+	Flags []string // further ones for go build
+	// Package is the program's path, such as ./cmd/milepost-stage; the gateway's if
+	// empty.
+	Package string
+	Output  io.Writer
 }
 
 // Build builds a target into the file out: static, stripped, without paths of this
@@ -33,7 +36,11 @@ func (b *Builder) Build(ctx context.Context, t Target, out string) error {
 		return err
 	}
 	args := []string{"build", "-trimpath", "-buildvcs=auto", "-ldflags", "-s -w", "-o", out}
-	args = append(append(args, b.Flags...), gatewayPackage)
+	program := b.Package
+	if program == "" {
+		program = gatewayPackage
+	}
+	args = append(append(args, b.Flags...), program)
 	cmd := b.command(ctx, t, args...)
 	cmd.Stdout, cmd.Stderr = b.Output, b.Output
 	if err := cmd.Run(); err != nil {

@@ -32,13 +32,14 @@ import (
 
 	"milepost/cmd/milepost-lab/board/control"
 	"milepost/cmd/milepost-lab/slcan"
+	"milepost/firmware/debian"
 	"milepost/uplink/uplinktest/volatiledisk"
 )
 
 // Options say what a board has. Machine, Kernel and Guest are required.
 type Options struct {
 	Machine Machine
-	Kernel  *Kernel
+	Kernel  *debian.Kernel
 	Guest   string // the program of BuildGuest
 	// Files are files of the host by their path in the guest.
 	Files map[string]string

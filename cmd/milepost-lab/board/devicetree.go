@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"milepost/firmware/debian"
 )
 
 // GPIOLines is how many lines a board's GPIO chip has: it is a PL061.
@@ -20,17 +22,17 @@ func writeDeviceTree(ctx context.Context, dir string, m Machine, arguments, name
 	if len(names) > GPIOLines {
 		return "", fmt.Errorf("%d names for %d GPIO lines", len(names), GPIOLines)
 	}
-	dtc, err := findProgram("dtc", "device-tree-compiler")
+	dtc, err := debian.FindProgram("dtc", "device-tree-compiler")
 	if err != nil {
 		return "", err
 	}
-	program, err := findProgram(m.emulator, emulatorPackage)
+	program, err := debian.FindProgram(m.emulator, emulatorPackage)
 	if err != nil {
 		return "", err
 	}
 	original, source, path := filepath.Join(dir, "machine.dtb"), filepath.Join(dir, "board.dts"), filepath.Join(dir, "board.dtb")
 	dump := append([]string{"-nodefaults", "-display", "none", "-machine", "dumpdtb=" + original}, arguments...)
-	if err := command(ctx, program, dump...); err != nil {
+	if err := debian.Run(ctx, program, dump...); err != nil {
 		return "", err
 	}
 	text, err := exec.CommandContext(ctx, dtc, "-q", "-I", "dtb", "-O", "dts", original).Output()
@@ -55,7 +57,7 @@ func writeDeviceTree(ctx context.Context, dir string, m Machine, arguments, name
 	if err := os.WriteFile(source, text, 0o644); err != nil {
 		return "", err
 	}
-	return path, command(ctx, dtc, "-q", "-I", "dts", "-O", "dtb", "-o", path, source)
+	return path, debian.Run(ctx, dtc, "-q", "-I", "dts", "-O", "dtb", "-o", path, source)
 }
 
 // gpioNode finds the name of the chip's node, such as pl061@9030000.

@@ -9,13 +9,14 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"milepost/firmware/debian"
 	"milepost/uplink/uplinktest/volatiledisk"
 )
 
 // NewDisk makes a data disk of so many bytes with an empty ext4 on it. Its cache
 // is volatile: see Board.CutPower.
 func NewDisk(ctx context.Context, size int64, opts volatiledisk.Options) (*volatiledisk.Disk, error) {
-	program, err := findProgram("mke2fs", "e2fsprogs")
+	program, err := debian.FindProgram("mke2fs", "e2fsprogs")
 	if err != nil {
 		return nil, fmt.Errorf("board: %w", err)
 	}
@@ -32,7 +33,7 @@ func NewDisk(ctx context.Context, size int64, opts volatiledisk.Options) (*volat
 	if err == nil {
 		// Everything is written now: what the kernel would write later, at its
 		// leisure, would be in the way of the test.
-		err = command(ctx, program, "-q", "-t", "ext4", "-F", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", file)
+		err = debian.Run(ctx, program, "-q", "-t", "ext4", "-F", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", file)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("board: %w", err)

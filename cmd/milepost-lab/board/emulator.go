@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"milepost/firmware/debian"
 )
 
 // emulator is a QEMU process. It connects to sockets of ours, so that nothing has
@@ -32,7 +34,7 @@ const emulatorPackage = "qemu-system-arm"
 // startEmulator starts QEMU. It is killed when this process dies, however that
 // happens.
 func startEmulator(m Machine, args []string, said *console) (*emulator, error) {
-	program, err := findProgram(m.emulator, emulatorPackage)
+	program, err := debian.FindProgram(m.emulator, emulatorPackage)
 	if err != nil {
 		return nil, err
 	}

@@ -9,13 +9,15 @@ import (
 	"strings"
 
 	"milepost/cmd/milepost-lab/board/control"
-	"milepost/cmd/milepost-lab/modules"
+	"milepost/firmware/cpio"
+	"milepost/firmware/debian"
+	"milepost/firmware/modules"
 )
 
 // writeInitramfs writes the guest's first and only file system apart from the
 // data disk: the guest's program as /init, the modules, and what the test brings
 // along, by its path in the guest.
-func writeInitramfs(path string, k *Kernel, names []string, init string, files map[string]string) (err error) {
+func writeInitramfs(path string, k *debian.Kernel, names []string, init string, files map[string]string) (err error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
@@ -26,22 +28,22 @@ func writeInitramfs(path string, k *Kernel, names []string, init string, files m
 		}
 	}()
 	buffered := bufio.NewWriterSize(f, 1<<20)
-	a := newArchive(buffered)
+	a := cpio.New(buffered)
 	for _, dir := range []string{"dev", "proc", "sys", "run", "tmp", "etc", strings.Trim(control.DataDir, "/")} {
-		a.directory(dir)
+		a.Directory(dir)
 	}
-	a.character("dev/console", 0o600, 5, 1) // the kernel opens it before /dev is mounted
+	a.Character("dev/console", 0o600, 5, 1) // the kernel opens it before /dev is mounted
 	add := func(name, from string, permissions uint32) error {
 		data, err := os.ReadFile(from)
 		if err == nil {
-			a.file(name, permissions, data)
+			a.File(name, permissions, data)
 		}
 		return err
 	}
 	if err := add("init", init, 0o755); err != nil {
 		return err
 	}
-	moduleFiles, dependencies, err := k.files(names)
+	moduleFiles, dependencies, err := k.ModuleFiles(names)
 	if err != nil {
 		return err
 	}
@@ -52,8 +54,8 @@ func writeInitramfs(path string, k *Kernel, names []string, init string, files m
 		}
 		order.WriteString(modules.Name(file) + "\n")
 	}
-	a.file(k.moduleDir()+"/modules.dep", 0o644, []byte(dependencies))
-	a.file(strings.Trim(control.ModulesFile, "/"), 0o644, []byte(order.String()))
+	a.File(k.ModuleDir()+"/modules.dep", 0o644, []byte(dependencies))
+	a.File(strings.Trim(control.ModulesFile, "/"), 0o644, []byte(order.String()))
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		permissions := uint32(0o644)
 		if info, err := os.Stat(files[name]); err == nil && info.Mode()&0o111 != 0 {
@@ -63,7 +65,7 @@ func writeInitramfs(path string, k *Kernel, names []string, init string, files m
 			return err
 		}
 	}
-	if err := a.close(); err != nil {
+	if err := a.Close(); err != nil {
 		return err
 	}
 	return buffered.Flush()

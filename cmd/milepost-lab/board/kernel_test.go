@@ -10,11 +10,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"milepost/firmware/debian"
 )
 
 func TestKernelFiles(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := unpackedKernel(dir); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := debian.OpenKernel(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("in an empty folder the error is %v", err)
 	}
 	const release = "6.1.0-56-arm64"
@@ -30,17 +32,17 @@ func TestKernelFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	k, err := unpackedKernel(dir)
+	k, err := debian.OpenKernel(dir)
 	if err != nil || k.Release != release {
 		t.Fatalf("the kernel is %+v: %v", k, err)
 	}
-	files, dependencies, err := k.files([]string{"virtio", "can_raw"})
+	files, dependencies, err := k.ModuleFiles([]string{"virtio", "can_raw"})
 	wantFiles := []string{"lib/modules/" + release + "/kernel/net/can/can.ko.xz", "lib/modules/" + release + "/kernel/net/can/can-raw.ko.xz"}
 	wantDependencies := "kernel/net/can/can.ko.xz: \nkernel/net/can/can-raw.ko.xz: kernel/net/can/can.ko.xz\n"
 	if err != nil || !slices.Equal(files, wantFiles) || dependencies != wantDependencies {
 		t.Errorf("files %q, dependencies %q: %v", files, dependencies, err)
 	}
-	if _, _, err := k.files([]string{"vcan"}); err == nil {
+	if _, _, err := k.ModuleFiles([]string{"vcan"}); err == nil {
 		t.Error("a module that is not there was found")
 	}
 	// A kernel in the cache is used as it is, without apt.

@@ -15,6 +15,10 @@ type Machine struct {
 	debian string   // what Debian calls its architecture
 	image  string   // Debian's package that depends on the newest kernel
 	target []string // of go build, in its environment
+	tree   string   // of the boot partition, for QEMU to give to the kernel; empty where QEMU has one
+
+	// Board is what milepost calls it.
+	Board string
 }
 
 // memory is in MiB. A gateway of 256 MiB is a small one.
@@ -32,6 +36,7 @@ var (
 		debian:    "arm64",
 		image:     "linux-image-arm64",
 		target:    []string{"GOOS=linux", "GOARCH=arm64"},
+		Board:     "qemu-virt-arm64",
 	}
 	// ARM32 is a 32-bit board with a Cortex-A7 as a Raspberry Pi 2 has them. It
 	// has no CAN controllers, but adapters on serial lines.
@@ -43,10 +48,24 @@ var (
 		debian:    "armhf",
 		image:     "linux-image-armmp",
 		target:    []string{"GOOS=linux", "GOARCH=arm", "GOARM=7"},
+		Board:     "qemu-virt-arm",
+	}
+	// RaspberryPi3 is a Raspberry Pi 3 Model B, for images only: without a bus to the
+	// host, and with its one network adapter on USB.
+	RaspberryPi3 = Machine{
+		Name:      "raspi3b",
+		emulator:  "qemu-system-aarch64",
+		arguments: []string{"-M", "raspi3b"},
+		console:   "ttyS1",
+		debian:    "arm64",
+		image:     "linux-image-arm64",
+		target:    []string{"GOOS=linux", "GOARCH=arm64"},
+		tree:      "bcm2837-rpi-3-b.dtb",
+		Board:     "qemu-raspi3b",
 	}
 )
 
-// Machines are all kinds of boards.
+// Machines are all kinds of boards that boot into a program of ours.
 var Machines = []Machine{ARM64, ARM32}
 
 func (m Machine) String() string { return m.Name }

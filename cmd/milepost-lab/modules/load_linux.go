@@ -1,3 +1,4 @@
+// Package modules loads modules into the running kernel.
 package modules
 
 import (
@@ -7,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"milepost/firmware/modules"
 )
 
 // Load loads modules and what they depend on into the running kernel, from the
@@ -17,13 +20,13 @@ func Load(dir string, names ...string) error {
 	if err != nil {
 		return err
 	}
-	files, err := Parse(string(text)).Order(names)
+	files, err := modules.Parse(string(text)).Order(names)
 	if err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
-	parameters := Parameters(names)
+	parameters := modules.Parameters(names)
 	for _, file := range files {
-		if err := loadFile(filepath.Join(dir, file), parameters[Name(file)]); err != nil {
+		if err := loadFile(filepath.Join(dir, file), parameters[modules.Name(file)]); err != nil {
 			return fmt.Errorf("loading %s: %w", file, err)
 		}
 	}

@@ -7,14 +7,13 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"milepost/cmd/milepost-lab/board"
+	"milepost/firmware/debian"
 )
 
 // Variable is set in the environment of tests that may start boards. Without it
@@ -43,7 +42,7 @@ func Start(t testing.TB, opts board.Options) *board.Board {
 		})
 	}
 	b, err := board.Start(t.Context(), opts)
-	if missing := new(board.MissingError); errors.As(err, &missing) {
+	if missing := new(debian.MissingError); errors.As(err, &missing) {
 		t.Skip(err)
 	}
 	if err != nil {
@@ -69,7 +68,7 @@ const lastWords = 15 * time.Second
 // endInTime stops the board shortly before the test's time limit: what waits for
 // the board then fails, and the board's log is shown. At the limit itself go test
 // would end everything without a word.
-func endInTime(t testing.TB, b *board.Board) {
+func endInTime(t testing.TB, b interface{ Stop() }) {
 	limited, ok := t.(interface{ Deadline() (time.Time, bool) })
 	if !ok {
 		return
@@ -81,11 +80,11 @@ func endInTime(t testing.TB, b *board.Board) {
 }
 
 // Kernel is the machine's, fetched if need be.
-func Kernel(t testing.TB, m board.Machine) *board.Kernel {
+func Kernel(t testing.TB, m board.Machine) *debian.Kernel {
 	t.Helper()
 	Require(t)
 	k, err := board.FetchKernel(t.Context(), m, "")
-	if missing := new(board.MissingError); errors.As(err, &missing) {
+	if missing := new(debian.MissingError); errors.As(err, &missing) {
 		t.Skip(err)
 	}
 	if err != nil {
@@ -118,11 +117,11 @@ func built(t testing.TB, m board.Machine, name string, build func(ctx context.Co
 	if file := programs.files[key]; file != "" {
 		return file
 	}
-	mod, err := exec.Command("go", "env", "GOMOD").Output()
+	project, err := projectDir()
 	if err != nil {
 		t.Fatalf("asking go for the project's folder: %v", err)
 	}
-	dir := filepath.Join(filepath.Dir(strings.TrimSpace(string(mod))), "out", "board")
+	dir := filepath.Join(project, "out", "board")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

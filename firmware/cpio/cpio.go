@@ -1,4 +1,6 @@
-package board
+// Package cpio writes the archives that the Linux kernel unpacks as its first file
+// system.
+package cpio
 
 import (
 	"fmt"
@@ -6,8 +8,7 @@ import (
 	"path"
 )
 
-// archive writes a cpio archive in the format "newc", which the kernel unpacks
-// as its first file system (Documentation/driver-api/early-userspace/buffer-format.rst):
+// Archive writes a cpio archive in the format "newc" (Documentation/driver-api/early-userspace/buffer-format.rst):
 //
 //	entry    "070701", 13 numbers of 8 hexadecimal digits, name with a zero byte,
 //	         zeros up to a multiple of 4, data, zeros up to a multiple of 4
@@ -16,7 +17,7 @@ import (
 //	end      an entry of the name "TRAILER!!!"
 //
 // The same entries give the same bytes.
-type archive struct {
+type Archive struct {
 	w       io.Writer
 	entries int
 	dirs    map[string]bool
@@ -29,38 +30,39 @@ const (
 	modeCharacter = 0o020000
 )
 
-func newArchive(w io.Writer) *archive { return &archive{w: w, dirs: map[string]bool{".": true}} }
+// New begins an archive. Errors are kept for Close.
+func New(w io.Writer) *Archive { return &Archive{w: w, dirs: map[string]bool{".": true}} }
 
-// file adds a file, and the directories above it. Paths have no slash at the
+// File adds a file, and the directories above it. Paths have no slash at the
 // beginning.
-func (a *archive) file(name string, permissions uint32, data []byte) {
-	a.directory(path.Dir(name))
+func (a *Archive) File(name string, permissions uint32, data []byte) {
+	a.Directory(path.Dir(name))
 	a.entry(name, modeFile|permissions, 0, 0, data)
 }
 
-// directory adds a directory, and those above it, unless they are there.
-func (a *archive) directory(name string) {
+// Directory adds a directory, and those above it, unless they are there.
+func (a *Archive) Directory(name string) {
 	if a.dirs[name] {
 		return
 	}
-	a.directory(path.Dir(name))
+	a.Directory(path.Dir(name))
 	a.dirs[name] = true
 	a.entry(name, modeDirectory|0o755, 0, 0, nil)
 }
 
-// character adds a character device.
-func (a *archive) character(name string, permissions, major, minor uint32) {
-	a.directory(path.Dir(name))
+// Character adds a character device.
+func (a *Archive) Character(name string, permissions, major, minor uint32) {
+	a.Directory(path.Dir(name))
 	a.entry(name, modeCharacter|permissions, major, minor, nil)
 }
 
-// close ends the archive and returns the first error of all.
-func (a *archive) close() error {
+// Close ends the archive and returns the first error of all.
+func (a *Archive) Close() error {
 	a.entry("TRAILER!!!", 0, 0, 0, nil)
 	return a.err
 }
 
-func (a *archive) entry(name string, mode, major, minor uint32, data []byte) {
+func (a *Archive) entry(name string, mode, major, minor uint32, data []byte) {
 	a.entries++
 	header := "070701"
 	for _, n := range []uint32{uint32(a.entries), mode, 0, 0, 1, 0, uint32(len(data)), 0, 0, major, minor, uint32(len(name) + 1), 0} {
@@ -73,7 +75,7 @@ func (a *archive) entry(name string, mode, major, minor uint32, data []byte) {
 	a.write(make([]byte, -len(data)&3))
 }
 
-func (a *archive) write(b []byte) {
+func (a *Archive) write(b []byte) {
 	if a.err == nil {
 		_, a.err = a.w.Write(b)
 	}

@@ -1,4 +1,4 @@
-package board
+package cpio
 
 import (
 	"bytes"
@@ -14,11 +14,11 @@ import (
 func TestArchive(t *testing.T) {
 	write := func() []byte {
 		var b bytes.Buffer
-		a := newArchive(&b)
-		a.file("etc/name", 0o644, []byte("board\n"))
-		a.directory("etc")
-		a.character("dev/console", 0o600, 5, 1)
-		if err := a.close(); err != nil {
+		a := New(&b)
+		a.File("etc/name", 0o644, []byte("board\n"))
+		a.Directory("etc")
+		a.Character("dev/console", 0o600, 5, 1)
+		if err := a.Close(); err != nil {
 			t.Fatal(err)
 		}
 		return b.Bytes()
@@ -44,12 +44,12 @@ func TestArchiveUnpacks(t *testing.T) {
 		t.Skip("there is no cpio to read the archive with: on Debian, `apt-get install cpio`")
 	}
 	var b bytes.Buffer
-	a := newArchive(&b)
+	a := New(&b)
 	files := map[string]string{"a": "", "b/c": "1", "b/d/e": "123", "b/d/long-name-of-a-file": strings.Repeat("x", 70000)}
 	for name, text := range files {
-		a.file(name, 0o755, []byte(text))
+		a.File(name, 0o755, []byte(text))
 	}
-	if err := a.close(); err != nil {
+	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
