@@ -199,6 +199,6 @@ func (f *updateFlags) declare(flags *flag.FlagSet) {
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON, with status")
 	flags.DurationVar(&f.within, "within", 10*time.Minute, "`TIME` for a system on trial, with confirm")
 	flags.DurationVar(&f.healthy, "healthy", 30*time.Second, "how long a `TIME` it must be healthy, with confirm")
-	flags.StringVar(&f.spool, "spool", "", "the gateway's spool folder `DIR`, with confirm")
+	flags.StringVar(&f.spool, "spool", "", "the gateway's spool folder `DIR`, if not that of "+defaultConfig+", with confirm")
 	flags.StringVar(&f.release, "release", update.ReleaseFile, "the `FILE` that says which board and version this is")
 }

@@ -84,7 +84,7 @@ _milepost() {
 			'*--keys[the folder DIR with the public keys to trust, *.pem (/usr/share/milepost/update-keys)]:DIR:_files' \
 			'*--release[the FILE that says which board and version this is (/etc/milepost-release)]:FILE:_files' \
 			'*--restart[restart when the bundle is written]' \
-			'*--spool[the gateway'\''s spool folder DIR, with confirm]:DIR:_files' \
+			'*--spool[the gateway'\''s spool folder DIR, if not that of /etc/milepost/milepost.yaml, with confirm]:DIR:_files' \
 			'*--within[TIME for a system on trial, with confirm (10m0s)]:TIME:_files' \
 			'1:what:(status keep confirm)' \
 			'*:file:_files'
