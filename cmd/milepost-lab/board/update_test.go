@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -280,12 +279,7 @@ func (f *fleet) intact() {
 // powerCuts cuts the power at random instants of updates, from the command until
 // the system would be kept.
 func (f *fleet) powerCuts(span time.Duration) {
-	cuts := 3
-	if text := os.Getenv("MILEPOST_UPDATE_CUTS"); text != "" {
-		var err error
-		cuts, err = strconv.Atoi(text)
-		f.must(err)
-	}
+	cuts := cutsWanted(f.T, 3)
 	deadline, limited := f.Deadline()
 	outcomes := map[string]int{}
 	for n := range cuts {
