@@ -66,6 +66,7 @@ type bareBoard struct {
 	version string            // that was up last
 	sums    map[string]string // of the systems, by version
 	durable int               // the last number that the board has said is durable
+	atStart int               // what that was before this start
 	phase   string            // what the board did last
 	kept    bool              // it has said that it keeps itself
 	done    uint64            // requests of disks that are no more
@@ -158,7 +159,7 @@ func (b *bareBoard) until(words, target string) bool {
 		if target != "" {
 			arguments = []string{"bare.target=" + target}
 		}
-		b.phase, b.kept = "before the system starts", false
+		b.phase, b.kept, b.atStart = "before the system starts", false, b.durable
 		b.device = boardtest.StartAppliance(b.T, board.ApplianceOptions{Machine: b.machine, Image: b.image, Disk: b.disk, KernelArguments: arguments})
 		for running := true; running; {
 			select {
@@ -212,8 +213,8 @@ func (b *bareBoard) look(target string) {
 		b.Errorf("version %s has checksum %s, and had %s", up[1], up[2], sum)
 	}
 	if data := dataLine.FindStringSubmatch(console); data != nil {
-		if n, _ := strconv.Atoi(data[1]); n < b.durable {
-			b.Errorf("%d numbers are there; %d were durable", n, b.durable)
+		if n, _ := strconv.Atoi(data[1]); n < b.atStart {
+			b.Fatalf("%d numbers are there; %d were durable", n, b.atStart)
 		}
 	}
 	if all := durableLine.FindAllStringSubmatch(console, -1); len(all) > 0 {
