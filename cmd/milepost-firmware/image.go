@@ -18,7 +18,7 @@ import (
 var imageCommand = &command{
 	name:    "image",
 	summary: "an image for a board's disk, of Debian's packages and milepost",
-	usage:   "--board BOARD -o FILE [--packages DIR] [--binary FILE] [--system FILE] [--key FILE]… [--add FILE]…",
+	usage:   "--board BOARD [--hat HAT]… -o FILE [--packages DIR] [--binary FILE] [--system FILE] [--key FILE]… [--add FILE]…",
 	detail: `
 Makes an image to be written to the card or disk of BOARD (milepost boards lists
 them): docs/images.md says what is on it and how it is used. It is made of
@@ -40,10 +40,11 @@ func (p *paths) Set(value string) error { *p = append(*p, value); return nil }
 
 func runImage(ctx context.Context, inv *invocation, c *command, args []string) error {
 	var name, out, packages, binary, system, version string
-	var keys, add paths
+	var keys, add, hats paths
 	var incomplete bool
 	rest, err := c.parse(inv, args, func(flags *flag.FlagSet) {
 		flags.StringVar(&name, "board", "", "the `BOARD`")
+		flags.Var(&hats, "hat", "a `HAT` on it, whose CAN controllers go into the device tree")
 		flags.StringVar(&out, "o", "", "the `FILE` to write")
 		flags.StringVar(&packages, "packages", "", "the `DIR` where packages are kept and taken from")
 		flags.StringVar(&binary, "binary", "", "the `FILE` of milepost for the board's architecture, as build has made it")
@@ -61,7 +62,7 @@ func runImage(ctx context.Context, inv *invocation, c *command, args []string) e
 	case name == "" || out == "":
 		return usagef("which --board, and which file with -o?")
 	}
-	board, err := boards.Get(name)
+	board, err := boards.Get(name, hats...)
 	if err != nil {
 		return usagef("%v", err)
 	}

@@ -19,7 +19,7 @@ func Files(ctx context.Context, deb string, each func(h *tar.Header, body io.Rea
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // where each has failed, dpkg-deb is not waited for
+	defer cancel()
 	cmd := exec.CommandContext(ctx, program, "--fsys-tarfile", deb)
 	var said bytes.Buffer
 	cmd.Stderr = &said
@@ -32,6 +32,8 @@ func Files(ctx context.Context, deb string, each func(h *tar.Header, body io.Rea
 	}
 	err = readTar(out, each)
 	if err != nil {
+		// dpkg-deb has children that write, and end when nobody reads any more.
+		out.Close()
 		cancel()
 	}
 	if ended := cmd.Wait(); err == nil && ended != nil {

@@ -44,7 +44,7 @@ func commandLine(b *boards.Board, signature uint32) string {
 }
 
 // bootFiles are those that start the board.
-func bootFiles(ctx context.Context, b *boards.Board, k *debian.Kernel, packages []debian.Package, initrd []byte, signature uint32) ([]bootFile, error) {
+func bootFiles(ctx context.Context, b *boards.Board, k *debian.Kernel, packages []debian.Package, initrd []byte, signature uint32, work string) ([]bootFile, error) {
 	kernel, err := os.ReadFile(k.Image())
 	if err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func bootFiles(ctx context.Context, b *boards.Board, k *debian.Kernel, packages 
 		{kernelName, kernel}, {initramfsName, initrd}, {commandsName, []byte(commandLine(b, signature) + "\n")},
 	}
 	if b.Kernel.DeviceTree != "" {
-		tree, err := os.ReadFile(k.DeviceTree(b.Kernel.DeviceTree))
+		tree, err := deviceTree(ctx, b, k, work)
 		if err != nil {
 			return nil, err
 		}
@@ -80,7 +80,13 @@ func configTxt(b *boards.Board) string {
 	if b.Arch.GOARCH != "arm64" {
 		lines = slices.DeleteFunc(lines, func(line string) bool { return line == "arm_64bit=1" })
 	}
-	return strings.Join(append(lines, b.Config...), "\n") + "\n"
+	for _, line := range b.Config {
+		// Overlays are for the maker's kernel: what they say is in the tree already.
+		if !strings.HasPrefix(line, "dtoverlay=") && !strings.HasPrefix(line, "dtparam=") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // addFirmware adds the firmware of Raspberry Pis, and its licence.

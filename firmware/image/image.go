@@ -313,7 +313,7 @@ func (o *Options) write(ctx context.Context, t *tools, out, system, work string,
 	if err != nil {
 		return err
 	}
-	boot, err := bootFiles(ctx, o.Board, kernel, r.Packages, initrd, l.Signed)
+	boot, err := bootFiles(ctx, o.Board, kernel, r.Packages, initrd, l.Signed, work)
 	if err != nil {
 		return err
 	}

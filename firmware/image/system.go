@@ -52,6 +52,7 @@ var links = map[string]string{
 	"etc/systemd/system/sysinit.target.wants/milepost-trial.service":        "/usr/lib/systemd/system/milepost-trial.service",
 	"etc/systemd/system/sysinit.target.wants/systemd-timesyncd.service":     "/usr/lib/systemd/system/systemd-timesyncd.service",
 	"etc/systemd/system/sysinit.target.wants/systemd-resolved.service":      "/usr/lib/systemd/system/systemd-resolved.service",
+	"etc/systemd/system/multi-user.target.wants/milepost-off.path":          "/usr/lib/systemd/system/milepost-off.path",
 	"etc/systemd/system/multi-user.target.wants/milepost-data-grow.service": "/usr/lib/systemd/system/milepost-data-grow.service",
 	"etc/systemd/system/timers.target.wants/fstrim.timer":                   "/usr/lib/systemd/system/fstrim.timer",
 	"etc/systemd/system/dbus-org.freedesktop.network1.service":              "/usr/lib/systemd/system/systemd-networkd.service",
