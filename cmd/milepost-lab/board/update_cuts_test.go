@@ -70,6 +70,9 @@ type bareBoard struct {
 	phase   string            // what the board did last
 	kept    bool              // it has said that it keeps itself
 	done    uint64            // requests of disks that are no more
+
+	// arm sets the cut when the board comes to a phase; it may be nil.
+	arm func(phase string)
 }
 
 func (b *bareBoard) must(err error) {
@@ -160,6 +163,9 @@ func (b *bareBoard) until(words, target string) bool {
 			arguments = []string{"bare.target=" + target}
 		}
 		b.phase, b.kept, b.atStart = "before the system starts", false, b.durable
+		if start > 0 {
+			b.reach("restart")
+		}
 		b.device = boardtest.StartAppliance(b.T, board.ApplianceOptions{Machine: b.machine, Image: b.image, Disk: b.disk, KernelArguments: arguments})
 		for running := true; running; {
 			select {
@@ -188,6 +194,13 @@ func (b *bareBoard) until(words, target string) bool {
 			}
 		}
 		b.device.Stop()
+	}
+}
+
+// reach tells whoever waits for it that the board has come to a phase.
+func (b *bareBoard) reach(phase string) {
+	if b.arm != nil {
+		b.arm(phase)
 	}
 }
 
@@ -221,6 +234,9 @@ func (b *bareBoard) look(target string) {
 		b.durable, _ = strconv.Atoi(all[len(all)-1][1])
 	}
 	b.kept = strings.Contains(console, "BARE kept")
+	if up[1] == target {
+		b.reach("trial")
+	}
 	switch {
 	case strings.Contains(console, "BARE idle"):
 		b.phase = "after all"
@@ -228,6 +244,28 @@ func (b *bareBoard) look(target string) {
 		b.phase = "on trial"
 	case target != "":
 		b.phase = "while the slot is written"
+	}
+}
+
+// plan sets the next cut: somewhere in all of it, in the restart and what the stage
+// writes in it, or in the trial and what keeps it.
+func (b *bareBoard) plan(random *rand.Rand, seed, span uint64) {
+	set, disk := b.disk.CutAfter, b.disk
+	if random.IntN(3) == 0 {
+		set = b.disk.CutBeforeFlush
+	}
+	at, soon := random.IntN(int(span)), random.IntN(24)
+	b.arm = nil
+	switch when := []string{"", "restart", "trial"}[random.IntN(3)]; when {
+	case "":
+		set(at, seed)
+	default:
+		b.arm = func(phase string) {
+			if phase == when && b.disk == disk {
+				b.arm = nil
+				set(soon, seed)
+			}
+		}
 	}
 }
 
@@ -246,11 +284,7 @@ func (b *bareBoard) cut(cuts int, span uint64) {
 		if kept == newVersion {
 			target = oldVersion
 		}
-		if random.IntN(3) == 0 {
-			b.disk.CutBeforeFlush(random.IntN(int(span)), seed)
-		} else {
-			b.disk.CutAfter(random.IntN(int(span)), seed)
-		}
+		b.plan(random, seed, span)
 		if b.until("BARE nothing", target) { // which it never says: the cut comes, at the latest when it idles
 			b.Fatal("BUG: said nothing")
 		}
@@ -261,6 +295,7 @@ func (b *bareBoard) cut(cuts int, span uint64) {
 		disk, err := b.disk.Restart(volatiledisk.Options{})
 		b.must(err)
 		b.disk = disk
+		b.arm = nil
 		b.until("BARE idle", "")
 		b.off()
 		if b.version != kept && b.version != target {
