@@ -19,14 +19,14 @@ import (
 	"milepost/uplink/uplinktest/volatiledisk"
 )
 
-// TestBoardUpdateCuts cuts the power while systems are updated, restarted, tried and
+// TestUpdateCuts cuts the power while systems are updated, restarted, tried and
 // kept: the image's own kernel, stage and boot partition, and `milepost update`
 // itself, in systems that are up in a second because they have little else. The
 // disk forgets, tears and reorders what was not flushed. After every cut the whole
 // old system or the whole new one starts, and what was durable on the data
-// partition is there. MILEPOST_UPDATE_CUTS says how many (50); none is begun in the last
-// two minutes of the test's time.
-func TestBoardUpdateCuts(t *testing.T) {
+// partition is there. MILEPOST_UPDATE_CUTS says how many (50); none is begun in the
+// last two minutes of the test's time.
+func TestUpdateCuts(t *testing.T) {
 	boardtest.Require(t)
 	b := newBareBoard(t, board.ARM64)
 	b.until("BARE idle", "") // the first start grows the data partition
@@ -39,13 +39,13 @@ func TestBoardUpdateCuts(t *testing.T) {
 	if b.version != newVersion {
 		t.Fatalf("%s runs", b.version)
 	}
-	b.cut(cutsWanted(t, 50), span)
+	b.cut(cutsWanted(t, "MILEPOST_UPDATE_CUTS", 50), span)
 }
 
 // cutsWanted is how many cuts there are to be.
-func cutsWanted(t *testing.T, cuts int) int {
+func cutsWanted(t *testing.T, variable string, cuts int) int {
 	t.Helper()
-	if text := os.Getenv("MILEPOST_UPDATE_CUTS"); text != "" {
+	if text := os.Getenv(variable); text != "" {
 		var err error
 		if cuts, err = strconv.Atoi(text); err != nil {
 			t.Fatal(err)

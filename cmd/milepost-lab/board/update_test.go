@@ -20,12 +20,12 @@ import (
 	"milepost/uplink/uplinktest/volatiledisk"
 )
 
-// TestBoardUpdate: an image takes an update and keeps it; gives one up that cannot
+// TestUpdateImage: an image takes an update and keeps it; gives one up that cannot
 // deliver; refuses what it should; and starts after power cuts at random instants of
 // updates, restarts and first starts, on a disk that forgets what was not flushed.
-// MILEPOST_UPDATE_CUTS says how many (3); no cut is begun in the last quarter of an hour of the
-// test's time.
-func TestBoardUpdate(t *testing.T) {
+// MILEPOST_IMAGE_CUTS says how many (3); no cut is begun in the last quarter of an
+// hour of the test's time.
+func TestUpdateImage(t *testing.T) {
 	boardtest.Require(t)
 	f := newFleet(t, board.ARM64)
 	f.start()
@@ -279,7 +279,7 @@ func (f *fleet) intact() {
 // powerCuts cuts the power at random instants of updates, from the command until
 // the system would be kept.
 func (f *fleet) powerCuts(span time.Duration) {
-	cuts := cutsWanted(f.T, 3)
+	cuts := cutsWanted(f.T, "MILEPOST_IMAGE_CUTS", 3)
 	deadline, limited := f.Deadline()
 	outcomes := map[string]int{}
 	for n := range cuts {
