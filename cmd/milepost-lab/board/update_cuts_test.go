@@ -36,8 +36,8 @@ func TestUpdateCuts(t *testing.T) {
 	b.off()
 	span := b.requests() - before
 	t.Logf("an update, a restart and a trial take %d writes and flushes", span)
-	if b.version != newVersion {
-		t.Fatalf("%s runs", b.version)
+	if b.version != newVersion || b.sums[oldVersion] == b.sums[newVersion] {
+		t.Fatalf("%s runs; checksums: %v", b.version, b.sums)
 	}
 	b.cut(cutsWanted(t, "MILEPOST_UPDATE_CUTS", 50), span)
 }
@@ -127,6 +127,7 @@ func (b *bareBoard) makeSystem(out, release string, files map[string]string) {
 		b.must(os.WriteFile(filepath.Join(root, name), body, 0o755))
 	}
 	b.must(os.WriteFile(filepath.Join(root, "etc/milepost-release"), []byte(release), 0o644))
+	b.must(os.WriteFile(filepath.Join(root, "usr/lib/release"), []byte(release), 0o644)) // where nothing is mounted over it
 	b.must(os.WriteFile(filepath.Join(root, "etc/group"), []byte("milepost:x:200:\n"), 0o644))
 	program, err := debian.FindProgram("mksquashfs", "squashfs-tools")
 	b.must(err)

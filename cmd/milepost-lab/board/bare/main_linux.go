@@ -46,6 +46,7 @@ func main() {
 }
 
 func run() error {
+	feedWatchdog()
 	version, err := release()
 	if err != nil {
 		return err
@@ -71,6 +72,19 @@ func run() error {
 	}
 	fmt.Println("BARE idle")
 	select {}
+}
+
+// feedWatchdog takes over from the stage, as systemd does.
+func feedWatchdog() {
+	f, err := os.OpenFile("/dev/watchdog0", os.O_WRONLY, 0)
+	if err != nil {
+		return // a board without one
+	}
+	go func() {
+		for ; ; time.Sleep(time.Second) {
+			f.Write([]byte{0})
+		}
+	}()
 }
 
 func milepost(args ...string) (string, error) {
