@@ -91,7 +91,7 @@ func runImage(ctx context.Context, inv *invocation, c *command, args []string) e
 	}
 	defer os.RemoveAll(work)
 	builder := inv.builder()
-	if builder.Flags, err = compilerFlags(ctx); err != nil {
+	if builder.Flags, err = buildFlags(ctx); err != nil {
 		return err
 	}
 	if binary == "" {
