@@ -104,7 +104,7 @@ func (s *Spool) store(all bool) error {
 // meanwhile.
 func (s *Spool) storeGroup(g *group) error {
 	beside := s.besideLocked(g)
-	if ch := s.current; ch != nil && ch.log == nil && !beside && s.isFull(ch.size, s.opts.ChapterBytes) {
+	if ch := s.current; ch != nil && ch.log == nil && !beside && isFull(ch.size, s.opts.ChapterBytes) {
 		s.finishLocked(ch) // tidwall/wal would have to read all of it.
 	}
 	if s.current == nil {
@@ -169,7 +169,7 @@ func (s *Spool) storeGroup(g *group) error {
 	if beside {
 		most = ch.most
 	}
-	if s.isFull(ch.size, most) {
+	if isFull(ch.size, most) {
 		s.finishLocked(ch)
 	}
 	return nil
@@ -199,7 +199,7 @@ func (s *Spool) largestChapter(used, quota int64) int64 {
 }
 
 // isFull reports whether a chapter is finished that has so many bytes.
-func (s *Spool) isFull(size, most int64) bool { return size >= most-most/4 }
+func isFull(size, most int64) bool { return size >= most-most/4 }
 
 // writeSmall has tidwall/wal write a group to a chapter, whose log is opened if
 // it is nil. It returns the log, even where it fails.

@@ -308,7 +308,9 @@ func (l *ledger) checkBalance(s *spool.Spool) {
 }
 
 // checkFiles: what stands on disk after a clean end is in order, but for entries
-// that a cut has taken from the middle before they were durable.
+// that a cut has taken from the middle before they were durable. Where they stood
+// there may be zeros: a file can be longer than what the disk has of it, and of a
+// chapter that is not the newest nothing is repaired.
 func (l *ledger) checkFiles(dir string) error {
 	info, err := spool.Inspect(dir)
 	if err != nil {
@@ -317,6 +319,11 @@ func (l *ledger) checkFiles(dir string) error {
 	known := 0
 	for _, ch := range info.Chapters {
 		known += len(ch.Missing)
+		for _, f := range ch.Findings {
+			if f.Offset >= 0 && len(ch.Missing) > 0 {
+				known++
+			}
+		}
 		for _, span := range ch.Missing {
 			for index := span.From; index <= span.To; index++ {
 				if l.durable[index] {
