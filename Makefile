@@ -34,13 +34,12 @@ UML = $(CURDIR)/bin/milepost-lab uml
 lab: # the runner of User-Mode Linux
 	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/milepost-lab ./cmd/milepost-lab
 
-# Chips that are registers in memory (i2c-stub), and drivers that can be bound to them.
-CHIPS = i2c_stub:chip_addr=0x40,0x41,0x48,0x54,0x76 i2c_dev tmp006 ti_adc081c
+# Modules for sockets, and for chips that are registers in memory (i2c-stub) with
+# drivers that can be bound to them. One go test runs all, two kernels at a time.
+GUEST_MODULES = can_raw vcan slcan i2c_stub:chip_addr=0x40,0x41,0x48,0x54,0x76 i2c_dev tmp006 ti_adc081c
 
-test-kernel: lab ## live buses and a clock that is set, on kernels of their own; needs user-mode-linux, iproute2
-	@$(GO) test -count=1 -run '^TestKernel' -exec '$(UML) --modules can_raw,vcan,slcan' $(TESTFLAGS) ./cmd/milepost-lab/uml ./can/socketcan ./cmd/milepost
-	@$(GO) test -count=1 -run '^TestKernel' -exec '$(UML)' $(TESTFLAGS) ./cmd/internal/clock
-	@$(GO) test -count=1 -run '^TestKernel' -exec '$(UML) --modules "$(CHIPS)"' $(TESTFLAGS) ./sensors/sysfs ./sensors/i2c
+test-kernel: lab ## live buses, sensors and a clock that is set, on kernels of their own; needs user-mode-linux, iproute2
+	@$(GO) test -count=1 -run '^TestKernel' -exec '$(UML) --modules "$(GUEST_MODULES)"' $(TESTFLAGS) ./cmd/milepost ./can/socketcan ./cmd/milepost-lab/uml ./cmd/internal/clock ./sensors/sysfs ./sensors/i2c
 
 test-board: ## the binary on virtual ARM boards with Debian's kernels; needs qemu-system-arm, device-tree-compiler, kmod, e2fsprogs, apt
 	@MILEPOST_BOARD=1 $(GO) test -count=1 -p 1 -timeout 20m -v -run '^TestBoard' $(TESTFLAGS) ./cmd/milepost-lab/board ./cmd/milepost-lab
