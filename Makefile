@@ -6,10 +6,11 @@ FUZZTIME  ?= 10s
 TESTFLAGS ?=
 CUTS      ?= 200
 HOURS     ?= 72
+UPDATE_CUTS ?= 50
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help build lab demo test race brokers outage test-kernel test-board power soak load bench fuzz cross dist packages check-packages reproducible qemu lint ci clean
+.PHONY: help build lab demo test race brokers outage test-kernel test-board test-updates power soak load bench fuzz cross dist packages check-packages reproducible qemu lint ci clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +44,9 @@ test-kernel: lab ## live buses and a clock that is set, on kernels of their own;
 
 test-board: ## the binary on virtual ARM boards with Debian's kernels; needs qemu-system-arm, device-tree-compiler, kmod, e2fsprogs, apt
 	@MILEPOST_BOARD=1 $(GO) test -count=1 -p 1 -timeout 20m -v -run '^TestBoard' $(TESTFLAGS) ./cmd/milepost-lab/board ./cmd/milepost-lab
+
+test-updates: ## updates of a board, and UPDATE_CUTS (50) power cuts in them; needs what test-board needs, squashfs-tools, mtools, openssh-client
+	@MILEPOST_BOARD=1 MILEPOST_UPDATE_CUTS=$(UPDATE_CUTS) $(GO) test -count=1 -timeout 90m -v -run '^TestUpdate' $(TESTFLAGS) ./cmd/milepost-lab/board
 
 power: lab ## CUTS (200) power cuts on a disk that forgets; needs user-mode-linux, e2fsprogs
 	@POWERCUT_CUTS=$(CUTS) $(GO) test -count=1 -p 2 -v -run '^Test(PowerCut|Control)' -exec '$(UML) --modules nbd' $(TESTFLAGS) ./uplink/spool/powercut ./cmd/milepost

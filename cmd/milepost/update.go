@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"milepost/cmd/internal/slots"
+	"milepost/cmd/internal/status"
 	"milepost/cmd/internal/update"
 )
 
@@ -52,10 +53,13 @@ type updateFlags struct {
 	reboot func() error
 	// kernel says what runs.
 	kernel func() (string, error)
+	// ask asks the gateway with a spool folder how it is.
+	ask func(ctx context.Context, dir string) (status.Report, error)
 }
 
 func runUpdate(ctx context.Context, inv *invocation, c *command, args []string) error {
-	return (&updateFlags{booted: slots.BootedFile, lock: update.LockFile, reboot: update.Restart, kernel: update.KernelRelease}).run(ctx, inv, c, args)
+	f := updateFlags{booted: slots.BootedFile, lock: update.LockFile, reboot: update.Restart, kernel: update.KernelRelease, ask: status.Ask}
+	return f.run(ctx, inv, c, args)
 }
 
 func (f *updateFlags) run(ctx context.Context, inv *invocation, c *command, args []string) error {
@@ -195,6 +199,6 @@ func (f *updateFlags) declare(flags *flag.FlagSet) {
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON, with status")
 	flags.DurationVar(&f.within, "within", 10*time.Minute, "`TIME` for a system on trial, with confirm")
 	flags.DurationVar(&f.healthy, "healthy", 30*time.Second, "how long a `TIME` it must be healthy, with confirm")
-	flags.StringVar(&f.spool, "spool", "", "the gateway's spool folder `DIR`, with confirm")
+	flags.StringVar(&f.spool, "spool", "", "the gateway's spool folder `DIR`, if not that of "+defaultConfig+", with confirm")
 	flags.StringVar(&f.release, "release", update.ReleaseFile, "the `FILE` that says which board and version this is")
 }

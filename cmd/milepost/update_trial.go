@@ -147,8 +147,14 @@ func (f *updateFlags) confirm(ctx context.Context, inv *invocation) error {
 	}
 	machine.Close() // so that `update keep` can have the lock meanwhile
 	fmt.Fprintf(inv.stdout, "version %s is on trial in slot %v: it has %v to be healthy for %v\n", state.System(state.Trial).Version, state.Trial, f.within, f.healthy)
-	dir := cmp.Or(f.spool, config.Default().Spool.Dir)
-	verdict := update.Watch(ctx, func(ctx context.Context) (status.Report, error) { return status.Ask(ctx, dir) }, f.healthy, f.within, func(trouble string) {
+	dir := f.spool
+	if dir == "" {
+		dir = config.Default().Spool.Dir
+		if c, err := config.Load(defaultConfig); err == nil { // what is wrong with it, the gateway says
+			dir = c.Spool.Dir
+		}
+	}
+	verdict := update.Watch(ctx, func(ctx context.Context) (status.Report, error) { return f.ask(ctx, dir) }, f.healthy, f.within, func(trouble string) {
 		fmt.Fprintln(inv.stdout, cmp.Or(trouble, "healthy"))
 	})
 	if ctx.Err() != nil {

@@ -20,7 +20,10 @@ const (
 	slotB    = slotA + slotSize
 	dataAt   = slotB + slotSize
 	diskSize = dataAt + 64<<10
-	system   = 1<<20 + 64<<10 // bytes of a system
+
+	// Bytes of a system: one chunk, for speed, and two.
+	small = 96 << 10
+	large = 1<<20 + 64<<10
 )
 
 // board is a device whose power can be cut, with its disk.
@@ -29,6 +32,7 @@ type board struct {
 	disk *volatiledisk.Disk
 	opts volatiledisk.Options
 	cuts int
+	size int // of a system
 	// systems are those that were ever offered, by version; data is beside them.
 	systems map[string][]byte
 	data    []byte
@@ -63,10 +67,10 @@ func (b *board) slot(s slots.Slot) area {
 	return area{b.disk, slotB, slotSize}
 }
 
-func newBoard(t *testing.T, opts volatiledisk.Options, random *rand.Rand) *board {
-	b := &board{t: t, opts: opts, systems: map[string][]byte{}, active: "1.0.0"}
+func newBoard(t *testing.T, size int, opts volatiledisk.Options, random *rand.Rand) *board {
+	b := &board{t: t, size: size, opts: opts, systems: map[string][]byte{}, active: "1.0.0"}
 	image := make([]byte, diskSize)
-	b.systems["1.0.0"] = payload(random.Uint64(), system)
+	b.systems["1.0.0"] = payload(random.Uint64(), size)
 	copy(image[slotA:], b.systems["1.0.0"])
 	b.data = payload(random.Uint64(), diskSize-dataAt)
 	copy(image[dataAt:], b.data)
@@ -146,7 +150,7 @@ func (b *board) boot(random *rand.Rand, cutShare float64) (slot slots.Slot, vers
 // whole is the version in a slot, which must be all of it.
 func (b *board) whole(slot slots.Slot) string {
 	b.t.Helper()
-	got := make([]byte, system)
+	got := make([]byte, b.size)
 	if err := b.slot(slot).ReadMedium(got, 0); err != nil {
 		b.fail("%v", err)
 	}
@@ -173,11 +177,15 @@ func TestPowerCutsOfUpdates(t *testing.T) {
 		if seed%2 == 1 {
 			opts.BlockSize = volatiledisk.SectorSize // sectors of 512 bytes, each by itself
 		}
-		b := newBoard(t, opts, random)
+		size := small
+		if seed%8 > 5 {
+			size = large
+		}
+		b := newBoard(t, size, opts, random)
 		running, version := b.boot(random, 0)
 		for round := range 4 {
 			b.offered = fmt.Sprintf("1.%d.0", round+1)
-			b.systems[b.offered] = payload(random.Uint64(), system)
+			b.systems[b.offered] = payload(random.Uint64(), size)
 			raw := makeBundle(t, b.offered, b.systems[b.offered])
 			for b.active != b.offered {
 				// Usually a cut somewhere in the update or just behind it.
@@ -270,10 +278,10 @@ func TestStateLost(t *testing.T) {
 	seen := map[string]int{}
 	for requests := range 12 {
 		for seed := range uint64(4) {
-			b := newBoard(t, volatiledisk.Options{}, random)
+			b := newBoard(t, large, volatiledisk.Options{}, random)
 			b.offered = "1.1.0"
-			b.systems["1.1.0"] = payload(random.Uint64(), system)
-			old := payload(random.Uint64(), system)
+			b.systems["1.1.0"] = payload(random.Uint64(), large)
+			old := payload(random.Uint64(), large)
 			if _, err := b.slot(slots.B).WriteAt(old, 0); err != nil {
 				t.Fatal(err)
 			}
@@ -288,7 +296,7 @@ func TestStateLost(t *testing.T) {
 			b.run(random, "update", func() error {
 				return Apply(context.Background(), bundle, Target{State: b.state(), Running: slots.A, Partition: b.slot(slots.B)}, func(int64) {})
 			})
-			got := make([]byte, system)
+			got := make([]byte, large)
 			if err := b.slot(slots.B).ReadMedium(got, 0); err != nil {
 				t.Fatal(err)
 			}

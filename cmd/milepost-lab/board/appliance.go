@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"milepost/firmware/debian"
+	"milepost/uplink/uplinktest/volatiledisk"
 )
 
 // ApplianceOptions say what a board has that starts from the image of a disk.
@@ -23,6 +24,9 @@ type ApplianceOptions struct {
 	// Image is the file of the disk, which the board writes to. QEMU wants that of an
 	// SD card to have a power of two bytes.
 	Image string
+	// Disk is the disk, if not nil: it has what Image has, which is left alone. When
+	// its power is cut, so is the board's.
+	Disk *volatiledisk.Disk
 	// KernelArguments are added to those of the image's cmdline.txt.
 	KernelArguments []string
 	// SSH has the board's port 22 answer at an address of this machine.
@@ -38,6 +42,8 @@ type Appliance struct {
 	dir      string
 	console  *console
 	emulator *emulator
+	disk     net.Listener // where QEMU finds the disk
+	serving  sync.WaitGroup
 	stop     sync.Once
 }
 
@@ -125,19 +131,33 @@ func (a *Appliance) start(ctx context.Context) error {
 		network += ",hostfwd=tcp:127.0.0.1:" + a.SSHPort + "-:22"
 	}
 	args = append(args, "-netdev", network)
+	drive := "file=" + a.opts.Image
+	if a.opts.Disk != nil {
+		path := filepath.Join(a.dir, "disk")
+		if a.disk, err = net.Listen("unix", path); err != nil {
+			return err
+		}
+		a.serving.Go(func() { serveDisk(a.disk, a.opts.Disk, &a.serving, a.console) })
+		drive = "cache=writeback,file=nbd+unix:///?socket=" + path // see diskArguments
+	}
 	if m.tree != "" {
 		args = append(args, "-dtb", filepath.Join(a.dir, m.tree), "-serial", "null", "-serial", "stdio",
-			"-drive", "file="+a.opts.Image+",if=sd,format=raw", "-device", "usb-net,netdev=net")
+			"-drive", drive+",if=sd,format=raw", "-device", "usb-net,netdev=net")
 	} else {
 		args = append(args, "-serial", "stdio",
-			"-drive", "file="+a.opts.Image+",if=none,id=disk,format=raw", "-device", "virtio-blk-device,drive=disk",
+			"-drive", drive+",if=none,id=disk,format=raw", "-device", "virtio-blk-device,drive=disk",
 			"-device", "virtio-net-device,netdev=net")
 	}
 	if m.pci {
 		args = append(args, "-device", "i6300esb")
 	}
-	a.emulator, err = startEmulator(m, args, a.console)
-	return err
+	if a.emulator, err = startEmulator(m, args, a.console); err != nil {
+		return err
+	}
+	if a.opts.Disk != nil {
+		go followDisk(a.opts.Disk, a.emulator)
+	}
+	return nil
 }
 
 // freePort is one of the loopback interface that nobody uses just now.
@@ -167,6 +187,10 @@ func (a *Appliance) Stop() {
 	a.stop.Do(func() {
 		if a.emulator != nil {
 			a.emulator.kill()
+		}
+		if a.disk != nil {
+			a.disk.Close()
+			a.serving.Wait()
 		}
 		os.RemoveAll(a.dir)
 	})

@@ -143,13 +143,13 @@ func (b *Board) boot(ctx context.Context) error {
 	})
 	if o.Disk != nil {
 		l := sockets[diskSocket].listener
-		b.serving.Go(func() { b.serveDisk(l, o.Disk) })
+		b.serving.Go(func() { serveDisk(l, o.Disk, &b.serving, b.console) })
 	}
 	if b.emulator, err = startEmulator(o.Machine, args, b.console); err != nil {
 		return err
 	}
 	if o.Disk != nil {
-		b.serving.Go(b.followDisk)
+		b.serving.Go(func() { followDisk(b.opts.Disk, b.emulator) })
 	}
 	return b.connect(ctx, sockets)
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"milepost/firmware/debian"
@@ -54,14 +56,14 @@ func diskArguments(path string) []string {
 	}
 }
 
-// serveDisk serves the data disk until the listener is closed.
-func (b *Board) serveDisk(l net.Listener, disk *volatiledisk.Disk) {
+// serveDisk serves a disk until the listener is closed.
+func serveDisk(l net.Listener, disk *volatiledisk.Disk, serving *sync.WaitGroup, messages io.Writer) {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
 			return
 		}
-		b.serving.Go(func() {
+		serving.Go(func() {
 			defer conn.Close()
 			err := disk.Negotiate(conn)
 			if err == nil {
@@ -69,7 +71,7 @@ func (b *Board) serveDisk(l net.Listener, disk *volatiledisk.Disk) {
 			}
 			// QEMU that is killed just leaves.
 			if err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
-				fmt.Fprintf(b.console, "the disk's client: %v\n", err)
+				fmt.Fprintf(messages, "the disk's client: %v\n", err)
 			}
 		})
 	}
@@ -78,11 +80,11 @@ func (b *Board) serveDisk(l net.Listener, disk *volatiledisk.Disk) {
 // followDisk takes the board's power away when the disk's is gone: there is one
 // switch for both. So a cut that waits for a request (volatiledisk.Disk.CutAfter)
 // comes in the middle of what the guest does.
-func (b *Board) followDisk() {
+func followDisk(disk *volatiledisk.Disk, e *emulator) {
 	select {
-	case <-b.opts.Disk.Gone():
-		b.emulator.cmd.Process.Kill()
-	case <-b.emulator.ended:
+	case <-disk.Gone():
+		e.cmd.Process.Kill()
+	case <-e.ended:
 	}
 }
 

@@ -2,7 +2,7 @@
 # Made by cmd/milepost/manual_test.go: go test ./cmd/milepost -run TestManual -update-manual
 
 _milepost() {
-	local current=${COMP_WORDS[COMP_CWORD]} commands='run replay decode lint check spool status boards version help' flags='' words=''
+	local current=${COMP_WORDS[COMP_CWORD]} commands='run replay decode lint check spool status update boards version help' flags='' words=''
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)) || { ((COMP_CWORD == 2)) && [[ ${COMP_WORDS[1]} == help ]]; }; then
 		mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current")
@@ -16,6 +16,7 @@ _milepost() {
 	check) flags='--default --for-service' words='' ;;
 	spool) flags='--out' words='ls dump verify export' ;;
 	status) flags='--json' words='' ;;
+	update) flags='--downgrade --healthy --json --keys --release --restart --spool --within' words='status keep confirm' ;;
 	boards) flags='--json' words='' ;;
 	version) flags='--json' words='' ;;
 	esac

@@ -11,6 +11,7 @@ _milepost() {
 			'check:check a configuration and the databases that it names'
 			'spool:look into a spool\: what it holds, what is delivered, what is damaged'
 			'status:show how a running replay or gateway is'
+			'update:bring this gateway'\''s image to another version, signed'
 			'boards:list the boards and HATs, or show one with its pins and buses'
 			'version:say which version this is and how it was built'
 			'help:explain a command'
@@ -73,6 +74,19 @@ _milepost() {
 	status)
 		_arguments \
 			'*--json[print JSON]' \
+			'*:file:_files'
+		;;
+	update)
+		_arguments \
+			'*--downgrade[take an older version, or the same]' \
+			'*--healthy[how long a TIME it must be healthy, with confirm (30s)]:TIME:_files' \
+			'*--json[print JSON, with status]' \
+			'*--keys[the folder DIR with the public keys to trust, *.pem (/usr/share/milepost/update-keys)]:DIR:_files' \
+			'*--release[the FILE that says which board and version this is (/etc/milepost-release)]:FILE:_files' \
+			'*--restart[restart when the bundle is written]' \
+			'*--spool[the gateway'\''s spool folder DIR, if not that of /etc/milepost/milepost.yaml, with confirm]:DIR:_files' \
+			'*--within[TIME for a system on trial, with confirm (10m0s)]:TIME:_files' \
+			'1:what:(status keep confirm)' \
 			'*:file:_files'
 		;;
 	boards)

@@ -18,8 +18,9 @@ import (
 const epoch = "1767225600"
 
 // BuildImage has milepost-firmware make an image for a machine. Debian's packages
-// are kept in the user's cache, as kernels are: remove them to get newer ones.
-func BuildImage(ctx context.Context, m board.Machine, file string) error {
+// are kept in the user's cache, as kernels are: remove them to get newer ones. The
+// arguments are further ones.
+func BuildImage(ctx context.Context, m board.Machine, file string, arguments ...string) error {
 	for _, p := range [][2]string{{"mksquashfs", "squashfs-tools"}, {"mformat", "mtools"}, {"mke2fs", "e2fsprogs"}, {"ssh", "openssh-client"}} {
 		if _, err := debian.FindProgram(p[0], p[1]); err != nil {
 			return err
@@ -29,8 +30,13 @@ func BuildImage(ctx context.Context, m board.Machine, file string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "run", "milepost/cmd/milepost-firmware", "image", "--board", m.Board, "-o", file,
-		"--packages", filepath.Join(filepath.Dir(cache), "packages", m.Board), "--incomplete")
+	return Firmware(ctx, append([]string{"image", "--board", m.Board, "-o", file,
+		"--packages", filepath.Join(filepath.Dir(cache), "packages", m.Board), "--incomplete"}, arguments...)...)
+}
+
+// Firmware runs milepost-firmware.
+func Firmware(ctx context.Context, arguments ...string) error {
+	cmd := exec.CommandContext(ctx, "go", append([]string{"run", "milepost/cmd/milepost-firmware"}, arguments...)...)
 	project, err := projectDir()
 	if err != nil {
 		return err
