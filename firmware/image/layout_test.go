@@ -80,7 +80,7 @@ func TestBoards(t *testing.T) {
 	}
 	for name, want := range map[string]bool{
 		"qemu-virt-arm64": true, "qemu-virt-arm": true, "qemu-raspi3b": true, "rpi4": true, "rpi3b-plus": true, "rpi-zero-2-w": true,
-		"rpi5": false, "amd64": false, "beaglebone-black": false,
+		"rpi5": false, "amd64": false, "beaglebone-black": false, "qemu-sabrelite": false, "canopi-cm4": true,
 	} {
 		if images[name] != want {
 			t.Errorf("%s: an image: %v, want %v", name, images[name], want)
