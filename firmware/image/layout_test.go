@@ -62,6 +62,15 @@ func TestPartitionTable(t *testing.T) {
 // one, the kernel is told its disk, and a Raspberry Pi's firmware its tree.
 func TestBoards(t *testing.T) {
 	images := map[string]bool{}
+	for name, want := range map[string]string{"rpi4": "RuntimeWatchdogSec=15\n", "qemu-virt-arm64": "RuntimeWatchdogSec=30\n", "qemu-raspi3b": "# ", "qemu-virt-arm": "# "} {
+		b, err := boards.Get(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := (&Options{Board: b}).watchdog(); !strings.Contains(text, want) {
+			t.Errorf("%s: the watchdog: %q", name, text)
+		}
+	}
 	for _, b := range boards.All() {
 		err := Check(b)
 		images[b.Name] = err == nil
