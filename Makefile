@@ -41,8 +41,8 @@ GUEST_MODULES = can_raw vcan slcan i2c_stub:chip_addr=0x40,0x41,0x48,0x54,0x76 i
 test-kernel: lab ## live buses, sensors and a clock that is set, on kernels of their own; needs user-mode-linux, iproute2
 	@$(GO) test -count=1 -run '^TestKernel' -exec '$(UML) --modules "$(GUEST_MODULES)"' $(TESTFLAGS) ./cmd/milepost ./can/socketcan ./cmd/milepost-lab/uml ./cmd/internal/clock ./sensors/sysfs ./sensors/i2c
 
-test-board: ## the binary on virtual ARM boards with Debian's kernels; needs qemu-system-arm, device-tree-compiler, kmod, e2fsprogs, apt
-	@MILEPOST_BOARD=1 $(GO) test -count=1 -p 1 -timeout 20m -v -run '^TestBoard' $(TESTFLAGS) ./cmd/milepost-lab/board ./cmd/milepost-lab
+test-board: ## the binary, and images, on virtual ARM boards with Debian's kernels; needs qemu-system-arm, device-tree-compiler, kmod, e2fsprogs, squashfs-tools, mtools, openssh-client, apt
+	@MILEPOST_BOARD=1 $(GO) test -count=1 -p 1 -timeout 60m -v -run '^TestBoard' $(TESTFLAGS) ./cmd/milepost-lab/board ./cmd/milepost-lab
 
 test-updates: ## updates of a board, and UPDATE_CUTS (50) power cuts in them; needs what test-board needs, squashfs-tools, mtools, openssh-client
 	@MILEPOST_BOARD=1 MILEPOST_UPDATE_CUTS=$(UPDATE_CUTS) $(GO) test -count=1 -timeout 90m -v -run '^TestUpdate' $(TESTFLAGS) ./cmd/milepost-lab/board

@@ -37,6 +37,12 @@ func TestUsage(t *testing.T) {
 		{[]string{"build", "linux-sparc"}, exitUsage, "linux-riscv64"},
 		{[]string{"dist"}, exitUsage, "which BINARY"},
 		{[]string{"package", "--format", "apk", "x"}, exitUsage, "none of deb, rpm and ipk"},
+		{[]string{"image", "-o", "x.img"}, exitUsage, "which --board"},
+		{[]string{"image", "--board", "rpi9", "-o", "x.img"}, exitUsage, "rpi9"},
+		{[]string{"image", "--board", "rpi4", "--hat", "rpi4", "-o", "x.img"}, exitUsage, "rpi4"},
+		{[]string{"image", "--board", "amd64", "-o", "x.img"}, exitFailed, "there is the package"},
+		{[]string{"image", "--board", "rpi5", "-o", "x.img"}, exitFailed, "images are made of bookworm"},
+		{[]string{"image", "--board", "rpi4", "--key", "nobody.pem", "-o", "x.img"}, exitFailed, "nobody.pem"},
 		{[]string{"package", "--maintainer", "nobody", "x"}, exitUsage, "NAME <ADDRESS>"},
 	} {
 		code, stdout, stderr := firmware(c.args...)

@@ -76,8 +76,8 @@ func Check(b *boards.Board) error {
 	switch {
 	case b.Kernel.Release != Release:
 		return fmt.Errorf("%s needs the kernel of Debian %s, and images are made of %s", b.Name, b.Kernel.Release, Release)
-	case !RaspberryPi(b) && b.Emulator == "":
-		return fmt.Errorf("%s: images are made for Raspberry Pis and for QEMU's boards; for others there is the package", b.Name)
+	case !RaspberryPi(b) && !strings.Contains(b.Emulator, " virt"): // of QEMU, which starts the kernel itself
+		return fmt.Errorf("%s: images are made for Raspberry Pis and for QEMU's virt; for others there is the package", b.Name)
 	}
 	return nil
 }

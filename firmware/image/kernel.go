@@ -98,8 +98,8 @@ func stageModules(b *boards.Board) (must, may []string) {
 	if RaspberryPi(b) {
 		may = append(may, "raspberrypi_hwmon", "i2c_bcm2835", "bcm2835", "sdhci_iproc", "pcie_brcmstb", "reset_raspberrypi", "xhci_pci", "dwc2")
 	}
-	if b.Watchdog.Driver != "" {
-		may = append(may, b.Watchdog.Driver)
+	if driver := watchdogDriver(b); driver != "" {
+		may = append(may, driver)
 	}
 	return must, may
 }

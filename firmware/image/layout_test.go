@@ -62,6 +62,15 @@ func TestPartitionTable(t *testing.T) {
 // one, the kernel is told its disk, and a Raspberry Pi's firmware its tree.
 func TestBoards(t *testing.T) {
 	images := map[string]bool{}
+	for name, want := range map[string]string{"rpi4": "RuntimeWatchdogSec=15\n", "qemu-virt-arm64": "RuntimeWatchdogSec=30\n", "qemu-raspi3b": "# ", "qemu-virt-arm": "# "} {
+		b, err := boards.Get(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := (&Options{Board: b}).watchdog(); !strings.Contains(text, want) {
+			t.Errorf("%s: the watchdog: %q", name, text)
+		}
+	}
 	for _, b := range boards.All() {
 		err := Check(b)
 		images[b.Name] = err == nil
@@ -80,7 +89,7 @@ func TestBoards(t *testing.T) {
 	}
 	for name, want := range map[string]bool{
 		"qemu-virt-arm64": true, "qemu-virt-arm": true, "qemu-raspi3b": true, "rpi4": true, "rpi3b-plus": true, "rpi-zero-2-w": true,
-		"rpi5": false, "amd64": false, "beaglebone-black": false,
+		"rpi5": false, "amd64": false, "beaglebone-black": false, "qemu-sabrelite": false, "canopi-cm4": true,
 	} {
 		if images[name] != want {
 			t.Errorf("%s: an image: %v, want %v", name, images[name], want)

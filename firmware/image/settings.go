@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"milepost/boards"
 	"milepost/firmware/debian"
 	"milepost/firmware/modules"
 )
@@ -30,10 +31,20 @@ func (o *Options) loadedModules(files *tree, kernel *debian.Kernel) string {
 	return b.String()
 }
 
+// watchdogDriver is that of the board's watchdog, if it can be used. QEMU's
+// Raspberry Pi has no timer behind it: it resets at the moment the watchdog is
+// started.
+func watchdogDriver(b *boards.Board) string {
+	if RaspberryPi(b) && b.Emulator != "" {
+		return ""
+	}
+	return b.Watchdog.Driver
+}
+
 // watchdog has systemd feed the board's: a system that hangs is started anew.
 func (o *Options) watchdog() string {
-	if o.Board.Watchdog.Driver == "" {
-		return "# This board has no watchdog.\n"
+	if watchdogDriver(o.Board) == "" {
+		return "# This board has no watchdog that could be used.\n"
 	}
 	seconds := 30
 	if most := o.Board.Watchdog.MaxSeconds; most > 0 && most < seconds {

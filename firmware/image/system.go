@@ -20,7 +20,7 @@ import (
 var unwanted = []string{
 	"usr/share/bug", "usr/share/doc-base", "usr/share/i18n", "usr/share/info", "usr/share/initramfs-tools", "usr/share/lintian",
 	"usr/share/locale", "usr/share/man", "usr/share/perl5", "usr/share/pixmaps", "usr/share/polkit-1", "usr/share/zsh",
-	"usr/share/apport", "usr/share/base-passwd", "usr/share/initramfs-tools", "usr/share/runit", "usr/share/common-licenses-old",
+	"usr/share/apport", "usr/share/base-passwd", "usr/share/runit",
 	"usr/lib/udev/hwdb.d", "usr/lib/sysusers.d", "usr/lib/kernel", "usr/games", "usr/include", "usr/src",
 	"etc/cron.daily", "etc/cron.d", "etc/init.d", "etc/rcS.d", "etc/dpkg", "etc/logrotate.d", "etc/ufw", "etc/kernel", "etc/initramfs-tools",
 	"var/lib/dpkg", "var/backups",
