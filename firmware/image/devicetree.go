@@ -14,7 +14,7 @@ import (
 	"milepost/firmware/debian"
 )
 
-// deviceTree is the board's, with its HATs' CAN controllers compiled into it: the
+// deviceTree is the board's, with the CAN controllers on SPI compiled into it: the
 // trees of Debian's kernels have no symbols by which the firmware's overlays would
 // find their places.
 func deviceTree(ctx context.Context, b *boards.Board, k *debian.Kernel, work string) ([]byte, error) {
@@ -57,14 +57,14 @@ const (
 
 var functionSPI = map[int]int{0: 4, 1: 3}
 
-// canFragment is what has to be appended to a Raspberry Pi's tree for its HATs' CAN
-// controllers on SPI; empty without any.
+// canFragment is what has to be appended to a Raspberry Pi's tree for the CAN
+// controllers on SPI of its HATs, or of the carrier that it is on; empty without any.
 func canFragment(b *boards.Board) (string, error) {
 	var out bytes.Buffer
 	for _, spi := range b.SPI {
 		var chips bytes.Buffer
 		for _, c := range b.CAN {
-			if c.From == "" || c.SPI == nil || c.SPI.Bus != spi.Bus {
+			if c.SPI == nil || c.SPI.Bus != spi.Bus {
 				continue
 			}
 			if err := canNode(&out, &chips, b, &c, gpioNode(&spi)); err != nil {
