@@ -255,7 +255,10 @@ func (b *bareBoard) plan(random *rand.Rand, seed, span uint64) {
 	if random.IntN(3) == 0 {
 		set = b.disk.CutBeforeFlush
 	}
-	at, soon := random.IntN(int(span)), random.IntN(24)
+	at, soon := random.IntN(int(span)), random.IntN(150)
+	if soon > 24 && random.IntN(2) == 0 { // sooner: what the stage writes
+		soon %= 24
+	}
 	b.arm = nil
 	switch when := []string{"", "restart", "trial"}[random.IntN(3)]; when {
 	case "":
