@@ -34,7 +34,7 @@ any instant.
             trial, keep it, or restart into the old one`,
 	example: `milepost update milepost-1.3.0-rpi4.mpb --restart
 milepost update https://updates.example.com/milepost-1.3.0-rpi4.mpb
-ssh root@gateway milepost update - <milepost-1.3.0-rpi4.mpb
+ssh -l root gateway milepost update - <milepost-1.3.0-rpi4.mpb
 milepost update status`,
 	run: runUpdate,
 }
