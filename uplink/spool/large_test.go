@@ -141,3 +141,45 @@ func TestLargeChapters(t *testing.T) {
 		})
 	}
 }
+
+// TestLargeGroupBreaksOff: the disk fails in the middle of a large group, which is
+// then written whole to another chapter.
+func TestLargeGroupBreaksOff(t *testing.T) {
+	for n := 1; n <= 4; n++ { // pieces
+		dir := memoryDir(t)
+		fsys := &faulty{}
+		s, err := open(dir, Options{Sync: SyncNever}, fsys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { s.Close() }()
+		mustAppend(t, s, randomBytes(100<<10))
+		if err := s.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		writes := 0
+		fsys.set(func(op, name string) bool {
+			if op == "write" && filepath.Base(name) == segmentName(1) {
+				writes++
+			}
+			return op == "write" && writes == n
+		})
+		mustAppend(t, s, randomBytes(200<<10))
+		if err := s.Sync(); err == nil {
+			t.Errorf("piece %d: no error", n)
+		}
+		fsys.set(nil)
+		if err := s.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		entries := drain(t, mustCursor(t, s, "sink", Oldest))
+		if len(entries) != 2 || string(entries[1].Payload) != string(randomBytes(200<<10)) || entries[1].Missing > 0 {
+			t.Errorf("piece %d: %d entries", n, len(entries))
+		}
+		checkBalance(t, s)
+		mustClose(t, s)
+		if findings, err := Verify(dir); err != nil || len(findings) > 0 {
+			t.Errorf("piece %d: %v, %v", n, findings, err)
+		}
+	}
+}

@@ -149,7 +149,7 @@ func (s *Spool) storeGroup(g *group) error {
 	s.mu.Unlock()
 	var err error
 	if beside {
-		_, err = ch.file.WriteAt(g.stored(), ch.size)
+		err = writeLarge(ch.file, g.stored(), ch.size)
 	} else {
 		log, err = s.writeSmall(ch, log, g)
 	}
@@ -200,6 +200,22 @@ func (s *Spool) largestChapter(used, quota int64) int64 {
 
 // isFull reports whether a chapter is finished that has so many bytes.
 func isFull(size, most int64) bool { return size >= most-most/4 }
+
+// pieceBytes is how much is written at a time: larger pieces go into larger folios
+// of the page cache, which took Linux 6.18 two to four times as long on ext4.
+const pieceBytes = 64 << 10
+
+// writeLarge writes in pieces that end where pages of the file do.
+func writeLarge(f file, b []byte, at int64) error {
+	for len(b) > 0 {
+		n := int(min(int64(len(b)), pieceBytes-at%pieceBytes))
+		if _, err := f.WriteAt(b[:n], at); err != nil {
+			return err
+		}
+		b, at = b[n:], at+int64(n)
+	}
+	return nil
+}
 
 // writeSmall has tidwall/wal write a group to a chapter, whose log is opened if
 // it is nil. It returns the log, even where it fails.
