@@ -261,7 +261,7 @@ func TestCutWhileThinning(t *testing.T) {
 	stages := map[string]int{}
 	step := 2
 	if testing.Short() {
-		step = 7
+		step = 3
 	}
 	for n := 0; ; n += step {
 		copyTree(t, dir, template)
@@ -348,7 +348,7 @@ func TestFailWhileThinning(t *testing.T) {
 	opts.MaxBytes = 12 << 10
 	step := 2
 	if testing.Short() {
-		step = 7
+		step = 3
 	}
 	for n := 0; ; n += step {
 		dir := filepath.Join(memoryDir(t), "spool")
