@@ -212,7 +212,7 @@ func (s *Spool) fields() []field {
 		{key: "thin", value: durations{&s.Thin, time.Second, 24 * time.Hour},
 			doc: "The widths, such as [10s, 1m], to which old windows that no sink has been sent are merged before anything is deleted for max_size: first to the first one, then on. None is never."},
 		{key: "chapter_size", value: size(&s.ChapterSize, 64<<10, 1<<30),
-			doc: "The unit in which the disk is given back. At full speed about five times as much memory is in use."},
+			doc: "The unit in which the disk is given back. Where much is written at once it is up to four times as much, at most 2 MiB, unless a quota or thinning needs the finer grain."},
 		{key: "compression", value: enum(&s.Compression, CompressionZstd, CompressionNone),
 			doc: "How records are kept: compressed they take about half as much, and wear the flash half as much. A replay without a configuration does not compress."},
 		{key: "memory", value: size(&s.Memory, 64<<10, 1<<30),
