@@ -19,12 +19,15 @@ func (b *Bus) attach() error {
 			case err == nil:
 				b.attached, b.began = true, time.Now()
 				b.stopWatching()
+				b.hasBegun()
 				return nil
 			case errors.Is(err, errNoSocketCAN):
+				b.hasBegun()
 				return err
 			case !b.isClosed():
 				b.note(err)
 			}
+			b.hasBegun()
 			b.tried = time.Now()
 			b.pause.next()
 		}
@@ -34,6 +37,8 @@ func (b *Bus) attach() error {
 	}
 	return io.EOF
 }
+
+func (b *Bus) hasBegun() { b.first.Do(func() { close(b.begun) }) }
 
 // detach is the end of what attach began, for err. What lasted for a moment only is
 // not tried again at once, unless the interface has changed since.

@@ -53,6 +53,8 @@ type Bus struct {
 	closed  chan struct{}
 	close   sync.Once
 	kicked  chan struct{} // the deadline has changed
+	begun   chan struct{} // closed by the first try
+	first   sync.Once
 
 	// Used by Read.
 	draining  bool          // the interface is down or gone: what was received before is still to be read
@@ -116,12 +118,17 @@ func newBus(o BusOptions, sys system) *Bus {
 		buses:   []string{o.Name},
 		closed:  make(chan struct{}),
 		kicked:  make(chan struct{}, 1),
+		begun:   make(chan struct{}),
 		changes: make(chan struct{}, 1),
 	}
 }
 
 // Buses implements can.Source: there is one.
 func (b *Bus) Buses() []string { return b.buses }
+
+// Begun is closed when Read has tried for the first time to open the interface: from
+// then on its frames are received, or Health says why not.
+func (b *Bus) Begun() <-chan struct{} { return b.begun }
 
 // Read returns frames as they come, and waits through whatever happens to the
 // interface. It returns os.ErrDeadlineExceeded from the time on that SetReadDeadline

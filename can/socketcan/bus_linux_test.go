@@ -171,6 +171,7 @@ func TestBus(t *testing.T) {
 			p.replace(t, link)
 		}
 		wait("open", func(h Health) bool { return h.Err == nil && h.Opened == uint64(round+1) })
+		<-b.Begun()
 		for i := range uint32(10) {
 			p.send(t, i, 1)
 			if f := <-received; f.ID != i || f.Stream != i {
@@ -205,11 +206,20 @@ func TestBusWaits(t *testing.T) {
 		var lines bytes.Buffer
 		p := &pretence{link: &Link{Index: 1, Kind: "can"}, configure: errors.New("no rights")}
 		b := newBus(BusOptions{Interface: "can0", Link: &LinkOptions{}, Logger: slog.New(slog.NewTextHandler(&lines, nil))}, p.system())
+		select {
+		case <-b.Begun():
+			t.Error("it has begun before anybody reads it")
+		default:
+		}
 		ended := make(chan error)
 		go func() {
 			_, err := b.Read(make([]can.Frame, 1))
 			ended <- err
 		}()
+		<-b.Begun()
+		if h := b.Health(); h.Err == nil {
+			t.Error("it has begun, and does not say why it is not open")
+		}
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
 		n := len(p.tries)

@@ -25,7 +25,7 @@ func (s *service) buses(bindings *gateway.Bindings) error {
 		bus := socketcan.NewBus(o)
 		open[c.Name] = bus
 		s.live.Buses = append(s.live.Buses, gateway.LiveBus{
-			Name: c.Name, Bus: bus,
+			Name: c.Name, Bus: bus, Begun: bus.Begun(),
 			Health: func() status.Bus { return busStatus(c, bus.Health()) },
 		})
 	}

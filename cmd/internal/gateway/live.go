@@ -35,6 +35,8 @@ type Bus interface {
 type LiveBus struct {
 	Name string
 	Bus  Bus
+	// Begun, if set, is closed when the bus is read, or was found not to be there.
+	Begun <-chan struct{}
 	// Health, if set, says how the bus is; it is asked once a second.
 	Health func() status.Bus
 }
@@ -124,6 +126,7 @@ func (l *Live) Run(ctx context.Context) (ledger Ledger, err error) {
 		defer l.Clock.Subscribe(func(clock.Event) { l.delivery.Retry() })()
 	}
 	stop := l.collect(context.WithoutCancel(ctx))
+	l.awaitBuses(ctx)
 	if l.Ready != nil {
 		l.Ready()
 	}
@@ -143,6 +146,27 @@ func (l *Live) Run(ctx context.Context) (ledger Ledger, err error) {
 	l.closer.store.closed() // what the disk has not taken until now is lost
 	ledger = l.closer.account()
 	return ledger, errors.Join(err, check(&ledger))
+}
+
+// beginning is how long Ready waits for buses at most: to set up an interface takes
+// milliseconds.
+const beginning = 5 * time.Second
+
+// awaitBuses returns when each bus is read, or was found not to be there: whoever
+// sends frames once the gateway has called itself ready finds them received.
+func (l *Live) awaitBuses(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, beginning)
+	defer cancel()
+	for _, bus := range l.Buses {
+		if bus.Begun == nil {
+			continue
+		}
+		select {
+		case <-bus.Begun:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func check(ledger *Ledger) error {

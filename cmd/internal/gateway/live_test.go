@@ -84,6 +84,34 @@ func (r *liveRig) start() {
 	<-ready
 }
 
+// Ready waits for the buses, but not for one that hangs for ever, and not longer than
+// the gateway is to run.
+func TestLiveReadyWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := make(chan struct{})
+		l := &Live{Buses: []LiveBus{{Name: "can0"}, {Name: "can1", Begun: begun}}}
+		start := time.Now()
+		l.awaitBuses(t.Context())
+		if waited := time.Since(start); waited != beginning {
+			t.Errorf("a bus that hangs is waited for during %v", waited)
+		}
+		time.AfterFunc(time.Second, func() { close(begun) })
+		start = time.Now()
+		l.awaitBuses(t.Context())
+		if waited := time.Since(start); waited != time.Second {
+			t.Errorf("a bus that takes 1s is waited for during %v", waited)
+		}
+		l.Buses[0].Begun = make(chan struct{})
+		ended, end := context.WithCancel(t.Context())
+		end()
+		start = time.Now()
+		l.awaitBuses(ended)
+		if waited := time.Since(start); waited != 0 {
+			t.Errorf("with nothing to run for it waits %v", waited)
+		}
+	})
+}
+
 // end stops it and returns the records of its buses, without those of the gateway
 // itself unless own says so.
 func (r *liveRig) end(own bool) (records []map[string]any) {
