@@ -78,6 +78,9 @@ func TestDriveIsReproducible(t *testing.T) {
 }
 
 func TestDriveShape(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it simulates minutes of driving in one goroutine, which the race detector makes long: make test")
+	}
 	for _, test := range []struct {
 		name               string
 		source             func(DriveOptions) *Drive
