@@ -15,6 +15,7 @@ import (
 
 	"milepost/firmware/debian"
 	"milepost/uplink/uplinktest/volatiledisk"
+	"milepost/uplink/uplinktest/loopback"
 )
 
 // ApplianceOptions say what a board has that starts from the image of a disk.
@@ -160,14 +161,13 @@ func (a *Appliance) start(ctx context.Context) error {
 	return nil
 }
 
-// freePort is one of the loopback interface that nobody uses just now.
+// freePort is one of the loopback interface that nobody uses, and that nobody is given.
 func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := loopback.Address()
 	if err != nil {
 		return "", err
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
+	_, port, err := net.SplitHostPort(address)
 	return port, err
 }
 

@@ -46,6 +46,7 @@ func TestBoardImage(t *testing.T) {
 	boardtest.Require(t)
 	for _, m := range []board.Machine{board.ARM64, board.ARM32, board.RaspberryPi3} {
 		t.Run(m.Name, func(t *testing.T) {
+			t.Parallel()
 			u := &imageUser{T: t, machine: m, disk: boardtest.Image(t, m, diskSize), broker: startBroker(t), boots: map[uplink.BootID]bool{}}
 			_, u.port, _ = net.SplitHostPort(u.broker.Addr())
 			u.firstStart()
