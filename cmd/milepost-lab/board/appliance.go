@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"milepost/firmware/debian"
-	"milepost/uplink/uplinktest/volatiledisk"
 	"milepost/uplink/uplinktest/loopback"
+	"milepost/uplink/uplinktest/volatiledisk"
 )
 
 // ApplianceOptions say what a board has that starts from the image of a disk.
