@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -93,6 +94,14 @@ func (inv *invocation) run(ctx context.Context) int {
 	}
 	fmt.Fprintf(inv.stderr, "milepost %s: %v\n", c.name, err)
 	return exitFailed
+}
+
+// keepHeapSmall is for what runs long: it allocates little then, and memory is
+// scarcer than the time of a collection.
+func (inv *invocation) keepHeapSmall() {
+	if _, set := inv.getenv("GOGC"); !set {
+		debug.SetGCPercent(50)
+	}
 }
 
 func (inv *invocation) help(w io.Writer) {

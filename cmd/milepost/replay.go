@@ -85,6 +85,7 @@ func runReplay(ctx context.Context, inv *invocation, c *command, args []string) 
 	if len(logs) == 0 {
 		return usagef("which LOG?")
 	}
+	inv.keepHeapSmall()
 	if n := slices.Index(logs, "-"); n >= 0 && slices.Contains(logs[n+1:], "-") {
 		return usagef("the standard input can be read once only")
 	}

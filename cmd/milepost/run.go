@@ -9,7 +9,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"reflect"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -79,11 +78,7 @@ func runRun(ctx context.Context, inv *invocation, c *command, args []string) err
 		return err
 	}
 	s.log = newLogger(inv.stderr, s.config)
-	if _, set := inv.getenv("GOGC"); !set {
-		// Little is allocated once it runs, and memory is scarcer than the time of a
-		// collection.
-		debug.SetGCPercent(50)
-	}
+	inv.keepHeapSmall()
 	s.hangups = make(chan os.Signal, 1)
 	signal.Notify(s.hangups, syscall.SIGHUP)
 	defer signal.Stop(s.hangups)
